@@ -1,0 +1,41 @@
+#include "spikegpt/core/parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+namespace spikegpt {
+
+int thread_count() { return omp_get_max_threads(); }
+
+void set_thread_count(int threads) {
+  omp_set_dynamic(0);
+  omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
+}
+
+namespace detail {
+
+#if defined(__SANITIZE_THREAD__) || defined(SPIKEGPT_THREAD_SANITIZER)
+// ThreadSanitizer does not see the barriers of the OpenMP runtime; plain threads it understands.
+void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
+  const std::int64_t workers = std::min<std::int64_t>(tasks, thread_count());
+  std::vector<std::thread> threads;
+  for (std::int64_t worker = 0; worker < workers; ++worker) {
+    threads.emplace_back([=] {
+      for (std::int64_t task = worker; task < tasks; task += workers) function(body, task);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+#else
+void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
+  if (tasks == 1) return function(body, 0);
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::int64_t task = 0; task < tasks; ++task) function(body, task);
+}
+#endif
+
+}  // namespace detail
+}  // namespace spikegpt
