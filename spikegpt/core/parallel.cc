@@ -24,16 +24,18 @@ void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
   std::vector<std::thread> threads;
   for (std::int64_t worker = 0; worker < workers; ++worker) {
     threads.emplace_back([=] {
-      for (std::int64_t task = worker; task < tasks; task += workers) function(body, task);
+      for (std::int64_t task = worker; task < tasks; task += workers) function(body, task, static_cast<int>(worker));
     });
   }
   for (std::thread& thread : threads) thread.join();
 }
 #else
 void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
-  if (tasks == 1) return function(body, 0);
+  if (tasks == 1) return function(body, 0, 0);
 #pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t task = 0; task < tasks; ++task) function(body, task);
+  for (std::int64_t task = 0; task < tasks; ++task) {
+    function(body, task, omp_get_thread_num());
+  }
 }
 #endif
 

@@ -13,17 +13,25 @@ int thread_count();
 void set_thread_count(int threads);
 
 namespace detail {
-using TaskFunction = void (*)(void* body, std::int64_t task);
+using TaskFunction = void (*)(void* body, std::int64_t task, int worker);
 void run_tasks(std::int64_t tasks, TaskFunction function, void* body);
 }  // namespace detail
 
-// Calls body(task) for every task in [0, tasks), in any order, on several threads.
+// Calls body(task) or body(task, worker) for every task in [0, tasks), in any order, on several threads.
+// `worker` is in [0, thread_count()); no two tasks of one worker run at once, so it can name scratch memory.
 // `body` must not throw. Makes no allocation.
 template <class Body>
 void parallel_for(std::int64_t tasks, Body&& body) {
   using Plain = std::remove_reference_t<Body>;
   detail::run_tasks(
-      tasks, [](void* b, std::int64_t task) { (*static_cast<Plain*>(b))(task); },
+      tasks,
+      [](void* b, std::int64_t task, [[maybe_unused]] int worker) {
+        if constexpr (std::is_invocable_v<Plain&, std::int64_t, int>) {
+          (*static_cast<Plain*>(b))(task, worker);
+        } else {
+          (*static_cast<Plain*>(b))(task);
+        }
+      },
       const_cast<std::remove_const_t<Plain>*>(&body));
 }
 

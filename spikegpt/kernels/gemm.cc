@@ -1,0 +1,189 @@
+#include "spikegpt/kernels/gemm.h"
+
+#include <dnnl.hpp>
+
+#include <array>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "spikegpt/core/aligned_buffer.h"
+#include "spikegpt/core/error.h"
+
+namespace spikegpt {
+namespace {
+
+using dnnl::matmul;
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+dnnl::engine& engine() {
+  static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  return instance;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream instance(engine());
+  return instance;
+}
+
+memory::data_type data_type(DType dtype) {
+  return dtype == DType::kBf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+// c [m, n] = a [m, k] b [k, n]
+struct ProductKey {
+  std::int64_t m = 0;
+  std::int64_t k = 0;
+  std::int64_t n = 0;
+  DType operand = DType::kF32;
+  DType result = DType::kF32;
+  Epilogue epilogue = Epilogue::kNone;
+  bool packed = true;       // b in the layout of packed_layout; else a is stored [k, m] and b [k, n]
+  bool accumulate = false;
+  auto tie() const { return std::tie(m, k, n, operand, result, epilogue, packed, accumulate); }
+  bool operator<(const ProductKey& other) const { return tie() < other.tie(); }
+};
+
+matmul::primitive_desc describe(const ProductKey& key, const memory::desc& b) {
+  const memory::desc a({key.m, key.k}, data_type(key.operand), key.packed ? Tag::ab : Tag::ba);
+  const memory::desc c({key.m, key.n}, data_type(key.result), Tag::ab);
+  dnnl::post_ops post_ops;
+  if (key.accumulate) post_ops.append_sum(1.0f);
+  if (key.epilogue == Epilogue::kSquaredRelu) {
+    post_ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+    post_ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_square, 0.0f, 0.0f);
+  }
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(post_ops);
+  return matmul::primitive_desc(matmul::desc(a, b, c), attributes, engine());
+}
+
+// The layout that the library wants a [k, n] operand in, the same for every number of rows.
+memory::desc packed_layout(std::int64_t k, std::int64_t n, DType operand) {
+  constexpr std::int64_t kTypicalRows = 1024;
+  const memory::desc any({k, n}, data_type(operand), Tag::any);
+  return describe({.m = kTypicalRows, .k = k, .n = n, .operand = operand, .result = operand}, any)
+      .weights_desc();
+}
+
+// A primitive with its three memory handles; belongs to one thread.
+struct Product {
+  matmul primitive;
+  memory a;
+  memory b;
+  memory c;
+
+  void run(const void* a_data, const void* b_data, void* c_data) {
+    a.set_data_handle(const_cast<void*>(a_data));
+    b.set_data_handle(const_cast<void*>(b_data));
+    c.set_data_handle(c_data);
+    const std::array<dnnl_exec_arg_t, 3> arguments = {{{DNNL_ARG_SRC, a.get()},
+                                                       {DNNL_ARG_WEIGHTS, b.get()},
+                                                       {DNNL_ARG_DST, c.get()}}};
+    const dnnl_status_t status = dnnl_primitive_execute(
+        primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data());
+    ensure(status == dnnl_success, "matrix product failed");
+    stream().wait();
+  }
+};
+
+Product& product(const ProductKey& key) {
+  thread_local std::map<ProductKey, Product> products;
+  const auto found = products.find(key);
+  if (found != products.end()) return found->second;
+  const memory::desc b = key.packed
+                             ? packed_layout(key.k, key.n, key.operand)
+                             : memory::desc({key.k, key.n}, data_type(key.operand), Tag::ab);
+  const matmul::primitive_desc description = describe(key, b);
+  Product made{matmul(description), memory(description.src_desc(), engine(), DNNL_MEMORY_NONE),
+               memory(description.weights_desc(), engine(), DNNL_MEMORY_NONE),
+               memory(description.dst_desc(), engine(), DNNL_MEMORY_NONE)};
+  return products.emplace(key, std::move(made)).first->second;
+}
+
+}  // namespace
+
+bool cpu_multiplies_bf16() {
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+GemmPrecision gemm_precision(std::string_view word) {
+  if (word == "f32") return GemmPrecision::kF32;
+  if (word == "auto") return cpu_multiplies_bf16() ? GemmPrecision::kBf16 : GemmPrecision::kF32;
+  if (word != "bf16") {
+    throw Error(ErrorKind::kInvalidArgument, "precision \"{}\" is not known; expected auto, f32 or bf16",
+                word);
+  }
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  if ((isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core) {
+    throw Error(ErrorKind::kUnsupported,
+                "precision bf16 needs a CPU with AVX-512, which this one lacks; use f32 or auto");
+  }
+  return GemmPrecision::kBf16;
+}
+
+std::string_view name_of(GemmPrecision precision) {
+  return precision == GemmPrecision::kBf16 ? "bf16" : "f32";
+}
+
+struct PackedWeight::Implementation {
+  std::int64_t k;
+  std::int64_t n;
+  WeightUse use;
+  DType operand;
+  memory::desc layout;
+  AlignedBytes bytes;
+};
+
+PackedWeight::PackedWeight(std::int64_t out, std::int64_t in, WeightUse use, GemmPrecision precision) {
+  const bool forward = use == WeightUse::kForward;
+  const std::int64_t k = forward ? in : out;
+  const std::int64_t n = forward ? out : in;
+  const DType operand = precision == GemmPrecision::kBf16 ? DType::kBf16 : DType::kF32;
+  const memory::desc layout = packed_layout(k, n, operand);
+  implementation_.reset(
+      new Implementation{k, n, use, operand, layout, AlignedBytes(layout.get_size())});
+}
+
+PackedWeight::~PackedWeight() = default;
+PackedWeight::PackedWeight(PackedWeight&&) noexcept = default;
+PackedWeight& PackedWeight::operator=(PackedWeight&&) noexcept = default;
+
+void PackedWeight::pack(const float* weight) {
+  const Implementation& self = *implementation_;
+  // As a [k, n] operand the stored [out, in] is transposed for the forward use.
+  const Tag tag = self.use == WeightUse::kForward ? Tag::ba : Tag::ab;
+  const memory::desc plain({self.k, self.n}, memory::data_type::f32, tag);
+  memory from(plain, engine(), const_cast<float*>(weight));
+  memory to(self.layout, engine(), self.bytes.data());
+  dnnl::reorder(from, to).execute(stream(), from, to);
+  stream().wait();
+}
+
+template <class A, class Y>
+void PackedWeight::multiply(std::int64_t rows, const A* x, Y* y, Epilogue epilogue) const {
+  const Implementation& self = *implementation_;
+  ensure(self.operand == kDTypeOf<A>, "activation type differs from the packed weight's");
+  if (rows == 0) return;
+  product({.m = rows, .k = self.k, .n = self.n, .operand = self.operand, .result = kDTypeOf<Y>,
+           .epilogue = epilogue})
+      .run(x, self.bytes.data(), y);
+}
+
+template <class A>
+void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight,
+                     bool accumulate) {
+  product({.m = shape.out, .k = shape.rows, .n = shape.in, .operand = kDTypeOf<A>,
+           .packed = false, .accumulate = accumulate})
+      .run(d_y, x, d_weight);
+}
+
+template void PackedWeight::multiply(std::int64_t, const float*, float*, Epilogue) const;
+template void PackedWeight::multiply(std::int64_t, const Bf16*, Bf16*, Epilogue) const;
+template void PackedWeight::multiply(std::int64_t, const Bf16*, float*, Epilogue) const;
+template void weight_gradient(const LinearShape&, const float*, const float*, float*, bool);
+template void weight_gradient(const LinearShape&, const Bf16*, const Bf16*, float*, bool);
+
+}  // namespace spikegpt

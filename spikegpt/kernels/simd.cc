@@ -1,0 +1,67 @@
+#include "spikegpt/kernels/simd.h"
+
+#include "spikegpt/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "spikegpt/kernels/simd.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace spikegpt::HWY_NAMESPACE {
+static std::int64_t this_target() { return HWY_TARGET; }
+}  // namespace spikegpt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+
+#include "spikegpt/core/error.h"
+
+namespace spikegpt {
+namespace {
+
+HWY_EXPORT(this_target);
+
+std::string name_of_target(std::int64_t target) {
+  if (target == HWY_AVX3) return "avx512";
+  if (target == HWY_STATIC_TARGET) return "baseline";
+  std::string name = hwy::TargetName(target);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+}  // namespace
+
+std::string simd_target() { return name_of_target(HWY_DYNAMIC_DISPATCH(this_target)()); }
+
+void set_simd_target(std::string_view name) {
+  hwy::SetSupportedTargetsForTest(0);
+  if (name == "best") return;
+  const std::int64_t supported = hwy::SupportedTargets();
+  std::string known;
+  for (std::int64_t rest = HWY_TARGETS; rest != 0; rest &= rest - 1) {
+    const std::int64_t target = rest & -rest;
+    known += known.empty() ? name_of_target(target) : ", " + name_of_target(target);
+    if (name_of_target(target) != name) continue;
+    if ((supported & target) == 0) {
+      throw Error(ErrorKind::kUnsupported, "this CPU cannot run the instruction set \"{}\"", name);
+    }
+    hwy::SetSupportedTargetsForTest(target);
+    return;
+  }
+  throw Error(ErrorKind::kInvalidArgument,
+              "instruction set \"{}\" is not known; expected best or one of {}", name, known);
+}
+
+void apply_simd_environment() {
+  const char* name = std::getenv("SPIKEGPT_SIMD");
+  if (name != nullptr && *name != '\0') set_simd_target(name);
+}
+
+}  // namespace spikegpt
+#endif

@@ -1,0 +1,274 @@
+#include "spikegpt/kernels/spike_scan.h"
+
+#include "spikegpt/kernels/dispatch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "spikegpt/kernels/spike_scan.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/kernels/tiles.h"
+#include "spikegpt/neurons/heaviside.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace spikegpt::HWY_NAMESPACE {
+
+// The surrogate's derivative, and its primitive, for a row of a tile. Out of line, so that the scans are not
+// compiled once more for each of the kinds.
+HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const float* HWY_RESTRICT z,
+                                      float* HWY_RESTRICT gradient, std::int64_t lanes) {
+  with_surrogate(surrogate, [&](const auto& formulas) {
+    for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = formulas.gradient(z[c]);
+  });
+}
+HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const float* HWY_RESTRICT z,
+                                       float* HWY_RESTRICT spikes, std::int64_t lanes) {
+  with_surrogate(surrogate, [&](const auto& formulas) {
+    for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = formulas.primitive(z[c]);
+  });
+}
+
+// Forward over one tile: `lanes` neighbouring neurons of one sequence, all tokens.
+template <class A, class Neuron>
+SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron,
+                                       const Surrogate* smooth, const SpikeScanForward<A>& scan,
+                                       const Tile& tile, std::int64_t lanes) {
+  alignas(64) float membrane[kTileLanes];
+  alignas(64) float gain[kTileLanes];
+  alignas(64) std::int32_t count[kTileLanes] = {};
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    membrane[c] = scan.membrane_in ? scan.membrane_in[tile.state(shape) + c] : neuron.v_reset;
+    gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
+  }
+  for (std::int64_t t = 0; t < shape.tokens; ++t) {
+    const std::int64_t row = tile.row(shape, t);
+    const A* HWY_RESTRICT current = scan.current + row;
+    A* HWY_RESTRICT spikes = scan.spikes + row;
+    A* HWY_RESTRICT distance = scan.distance ? scan.distance + row : nullptr;
+    alignas(64) float z[kTileLanes];
+    alignas(64) float spike[kTileLanes];
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]));
+      z[c] = membrane[c] - neuron.v_threshold;
+      spike[c] = heaviside(z[c]);
+      count[c] += static_cast<std::int32_t>(spike[c]);
+    }
+    if (smooth != nullptr) primitive_row(*smooth, z, spike, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      membrane[c] = neuron.reset(membrane[c], spike[c]);
+      spikes[c] = from_float<A>(spike[c]);
+    }
+    if (distance != nullptr) {
+      for (std::int64_t c = 0; c < lanes; ++c) distance[c] = from_float<A>(z[c]);
+    }
+  }
+  std::int64_t total = 0;
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    if (scan.membrane_out) scan.membrane_out[tile.state(shape) + c] = membrane[c];
+    total += count[c];
+  }
+  return total;
+}
+
+template <class A>
+std::int64_t forward_tile(const SequenceShape& shape, const LifParameters& parameters, bool smooth,
+                          const SpikeScanForward<A>& scan, const Tile& tile) {
+  std::int64_t count = 0;
+  const Surrogate* primitive = smooth ? &parameters.surrogate : nullptr;
+  with_lif(parameters, [&](const auto& neuron) {
+    count = tile.lanes == kTileLanes
+                ? scan_tile(shape, neuron, primitive, scan, tile, kTileLanes)
+                : scan_tile(shape, neuron, primitive, scan, tile, tile.lanes);
+  });
+  return smooth ? 0 : count;
+}
+
+template <class A, class D, class Neuron>
+SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron,
+                                   const Surrogate& surrogate, bool smooth,
+                                   const SpikeScanBackward<A, D>& scan, const Tile& tile,
+                                   std::int64_t lanes) {
+  alignas(64) float d_membrane[kTileLanes];
+  alignas(64) float gain[kTileLanes];
+  alignas(64) float d_gain[kTileLanes] = {};
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    d_membrane[c] = scan.d_membrane_out ? scan.d_membrane_out[tile.state(shape) + c] : 0.0f;
+    gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
+  }
+  const float to_membrane = neuron.d_charge_d_membrane();
+  const float to_input = neuron.d_charge_d_input();
+  for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
+    const std::int64_t row = tile.row(shape, t);
+    const A* HWY_RESTRICT distance = scan.distance + row;
+    const D* HWY_RESTRICT d_spikes = scan.d_spikes + row;
+    A* HWY_RESTRICT d_current = scan.d_current + row;
+    alignas(64) float z[kTileLanes];
+    alignas(64) float spike[kTileLanes];
+    alignas(64) float gradient[kTileLanes];
+    alignas(64) float d_input[kTileLanes];
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      z[c] = to_float(distance[c]);
+      spike[c] = heaviside(z[c]);
+    }
+    gradient_row(surrogate, z, gradient, lanes);
+    if (smooth) primitive_row(surrogate, z, spike, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      const float g = gradient[c];
+      const float h = z[c] + neuron.v_threshold;
+      const float d_h =
+          to_float(d_spikes[c]) * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
+      d_membrane[c] = d_h * to_membrane;
+      d_input[c] = d_h * to_input;
+      d_current[c] = from_float<A>(d_input[c] * gain[c]);
+    }
+    if (scan.gain != nullptr) {
+      const A* HWY_RESTRICT current = scan.current + row;
+      for (std::int64_t c = 0; c < lanes; ++c) d_gain[c] += d_input[c] * to_float(current[c]);
+    }
+  }
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    if (scan.d_membrane_in) scan.d_membrane_in[tile.state(shape) + c] = d_membrane[c];
+    if (scan.gain) scan.scratch[tile.state(shape) + c] = d_gain[c];
+  }
+}
+
+template <class A, class D>
+void backward_tile(const SequenceShape& shape, const LifParameters& parameters, bool smooth,
+                   const SpikeScanBackward<A, D>& scan, const Tile& tile) {
+  with_lif(parameters, [&](const auto& neuron) {
+    if (tile.lanes == kTileLanes) {
+      backward_scan(shape, neuron, parameters.surrogate, smooth, scan, tile, kTileLanes);
+    } else {
+      backward_scan(shape, neuron, parameters.surrogate, smooth, scan, tile, tile.lanes);
+    }
+  });
+}
+
+template <class A>
+void spikes_of(std::int64_t n, const Surrogate& surrogate, bool smooth, const A* HWY_RESTRICT distance,
+               A* HWY_RESTRICT spikes) {
+  if (!smooth) {
+    for (std::int64_t i = 0; i < n; ++i) spikes[i] = from_float<A>(heaviside(to_float(distance[i])));
+    return;
+  }
+  with_surrogate(surrogate, [&](const auto& formulas) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      spikes[i] = from_float<A>(formulas.primitive(to_float(distance[i])));
+    }
+  });
+}
+
+static std::int64_t forward_f32(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
+                         const SpikeScanForward<float>& scan, const Tile& tile) {
+  return forward_tile<float>(shape, neuron, smooth, scan, tile);
+}
+static std::int64_t forward_bf16(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
+                          const SpikeScanForward<Bf16>& scan, const Tile& tile) {
+  return forward_tile<Bf16>(shape, neuron, smooth, scan, tile);
+}
+static void backward_f32(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
+                  const SpikeScanBackward<float, float>& scan, const Tile& tile) {
+  backward_tile(shape, neuron, smooth, scan, tile);
+}
+static void backward_bf16(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
+                   const SpikeScanBackward<Bf16, Bf16>& scan, const Tile& tile) {
+  backward_tile(shape, neuron, smooth, scan, tile);
+}
+static void backward_mixed(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
+                    const SpikeScanBackward<Bf16, float>& scan, const Tile& tile) {
+  backward_tile(shape, neuron, smooth, scan, tile);
+}
+static void spikes_f32(std::int64_t n, const Surrogate& s, bool smooth, const float* z, float* spikes) {
+  spikes_of(n, s, smooth, z, spikes);
+}
+static void spikes_bf16(std::int64_t n, const Surrogate& s, bool smooth, const Bf16* z, Bf16* spikes) {
+  spikes_of(n, s, smooth, z, spikes);
+}
+
+}  // namespace spikegpt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace spikegpt {
+namespace {
+
+HWY_EXPORT(forward_f32);
+HWY_EXPORT(forward_bf16);
+HWY_EXPORT(backward_f32);
+HWY_EXPORT(backward_bf16);
+HWY_EXPORT(backward_mixed);
+HWY_EXPORT(spikes_f32);
+HWY_EXPORT(spikes_bf16);
+
+}  // namespace
+
+template <class A>
+std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron,
+                                FireMode mode, const SpikeScanForward<A>& scan) noexcept {
+  std::atomic<std::int64_t> spikes = 0;
+  parallel_for(tile_count(shape), [&](std::int64_t task) {
+    const Tile tile = tile_at(shape, task);
+    const bool smooth = mode == FireMode::kSmooth;
+    if constexpr (std::is_same_v<A, float>) {
+      spikes += HWY_DYNAMIC_DISPATCH(forward_f32)(shape, neuron, smooth, scan, tile);
+    } else {
+      spikes += HWY_DYNAMIC_DISPATCH(forward_bf16)(shape, neuron, smooth, scan, tile);
+    }
+  });
+  return spikes;
+}
+
+template <class A, class D>
+void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron, FireMode mode,
+                         const SpikeScanBackward<A, D>& scan) noexcept {
+  const bool smooth = mode == FireMode::kSmooth;
+  parallel_for(tile_count(shape), [&](std::int64_t task) {
+    const Tile tile = tile_at(shape, task);
+    if constexpr (std::is_same_v<A, float>) {
+      HWY_DYNAMIC_DISPATCH(backward_f32)(shape, neuron, smooth, scan, tile);
+    } else if constexpr (std::is_same_v<D, Bf16>) {
+      HWY_DYNAMIC_DISPATCH(backward_bf16)(shape, neuron, smooth, scan, tile);
+    } else {
+      HWY_DYNAMIC_DISPATCH(backward_mixed)(shape, neuron, smooth, scan, tile);
+    }
+  });
+  if (scan.gain != nullptr) add_over_batch(shape, scan.scratch, scan.d_gain);
+}
+
+template <class A>
+void spikes_from_distance(std::int64_t n, const Surrogate& surrogate, FireMode mode,
+                          const A* distance, A* spikes) noexcept {
+  const bool smooth = mode == FireMode::kSmooth;
+  parallel_for(piece_count(n), [&](std::int64_t task) {
+    const Piece piece = piece_at(n, task);
+    if constexpr (std::is_same_v<A, float>) {
+      HWY_DYNAMIC_DISPATCH(spikes_f32)
+      (piece.size, surrogate, smooth, distance + piece.first, spikes + piece.first);
+    } else {
+      HWY_DYNAMIC_DISPATCH(spikes_bf16)
+      (piece.size, surrogate, smooth, distance + piece.first, spikes + piece.first);
+    }
+  });
+}
+
+template std::int64_t spike_scan_forward(const SequenceShape&, const LifParameters&, FireMode,
+                                         const SpikeScanForward<float>&) noexcept;
+template std::int64_t spike_scan_forward(const SequenceShape&, const LifParameters&, FireMode,
+                                         const SpikeScanForward<Bf16>&) noexcept;
+template void spike_scan_backward(const SequenceShape&, const LifParameters&, FireMode,
+                                  const SpikeScanBackward<float, float>&) noexcept;
+template void spike_scan_backward(const SequenceShape&, const LifParameters&, FireMode,
+                                  const SpikeScanBackward<Bf16, Bf16>&) noexcept;
+template void spike_scan_backward(const SequenceShape&, const LifParameters&, FireMode,
+                                  const SpikeScanBackward<Bf16, float>&) noexcept;
+template void spikes_from_distance(std::int64_t, const Surrogate&, FireMode, const float*,
+                                   float*) noexcept;
+template void spikes_from_distance(std::int64_t, const Surrogate&, FireMode, const Bf16*,
+                                   Bf16*) noexcept;
+
+}  // namespace spikegpt
+#endif

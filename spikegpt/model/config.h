@@ -1,0 +1,84 @@
+// What fixes the shape and the mathematics of a model: the content of config.json.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace spikegpt {
+
+// The network of a model. Field names are those of the reference code (SPEC.md 1-8).
+struct ModelConfig {
+  std::string arch = "spikegpt";
+  std::string model_type = "RWKV";
+  int n_layer = 12;
+  int n_embd = 512;
+  int vocab_size = 0;
+  int ctx_len = 1024;
+  bool binary_embedding = true;
+  bool event_head = false;
+  double dropout = 0.03;
+  // The neuron.
+  double tau = 2.0;
+  double v_threshold = 1.0;
+  std::optional<double> v_reset = 0.0;
+  bool decay_input = true;
+  bool detach_reset = false;
+  std::string surrogate = "atan";
+  double alpha = 2.0;
+
+  int hidden_size() const { return 4 * n_embd; }
+  bool has_ffn_pre() const { return model_type == "RWKV-ffnPre"; }
+  bool operator==(const ModelConfig&) const = default;
+
+  // Calls visitor(key, field, help) for every field, in the order of config.json.
+  // The one list that JSON, TOML, flags and help read.
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("arch", self.arch, "spikegpt, rwkv (no neurons) or event (every product reads spikes)");
+    visitor("model_type", self.model_type, "RWKV, or RWKV-ffnPre: block 0 has a channel mix as time mix");
+    visitor("n_layer", self.n_layer, "number of blocks");
+    visitor("n_embd", self.n_embd, "channels C");
+    visitor("vocab_size", self.vocab_size, "vocabulary size V; 0 = that of the tokenizer");
+    visitor("ctx_len", self.ctx_len, "tokens per training window T");
+    visitor("binary_embedding", self.binary_embedding, "embed tokens as spikes: heaviside(E[token])");
+    visitor("event_head", self.event_head, "arch event: a neuron in front of the head too");
+    visitor("dropout", self.dropout, "probability of dropping a block output while training");
+    visitor("tau", self.tau, "membrane time constant [tokens], > 1 unless decay_input is false");
+    visitor("v_threshold", self.v_threshold, "membrane potential at which a neuron fires");
+    visitor("v_reset", self.v_reset, "potential after a spike; none (JSON null) = subtract the threshold");
+    visitor("decay_input", self.decay_input, "divide the input by tau as well");
+    visitor("detach_reset", self.detach_reset, "no gradient through the reset");
+    visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
+    visitor("alpha", self.alpha, "steepness of the surrogate");
+  }
+};
+
+// Throws Error (kInvalidArgument) that names the key, its value and what is expected.
+void validate(const ModelConfig& config);
+
+// Sets arch-dependent defaults: `rwkv` has no binary embedding.
+ModelConfig default_config(const std::string& arch);
+
+// A named size of SPEC.md 8: sets n_layer, n_embd, ctx_len (and vocab_size where the size fixes it).
+// Throws Error (kInvalidArgument) that lists the names.
+void apply_preset(const std::string& name, ModelConfig& config);
+
+// The names apply_preset knows, with a line of explanation each.
+struct Preset {
+  const char* name;
+  int n_layer;
+  int n_embd;
+  int ctx_len;
+  int vocab_size;  // 0 = that of the tokenizer
+  const char* about;
+};
+std::span<const Preset> presets();
+
+// config.json. Throws Error: kNotFound, kCorruptFile with line and column, kInvalidArgument for unknown keys.
+ModelConfig load_config(const std::filesystem::path& path);
+void save_config(const ModelConfig& config, const std::filesystem::path& path);
+
+}  // namespace spikegpt

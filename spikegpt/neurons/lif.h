@@ -1,0 +1,63 @@
+// The leaky integrate-and-fire neuron as formulas (SPEC.md 1). Time is in tokens: one token, one step.
+#pragma once
+
+#include "spikegpt/core/inline.h"
+#include "spikegpt/neurons/surrogate.h"
+
+namespace spikegpt {
+
+struct LifParameters {
+  float tau = 2.0f;         // membrane time constant [tokens]
+  float v_threshold = 1.0f;
+  float v_reset = 0.0f;     // potential after a spike, and the one it leaks to; 0 for soft reset
+  bool hard_reset = true;   // false: a spike subtracts the threshold
+  bool decay_input = true;
+  bool detach_reset = false;
+  Surrogate surrogate;
+};
+
+// One neuron. The booleans of LifParameters that change the formula are template parameters, so that a
+// scan over many neurons has no branch.
+template <bool kHardReset, bool kDecayInput>
+struct Lif {
+  float tau;
+  float v_threshold;
+  float v_reset;
+  float reset_gradient;  // 1, or 0 when the reset is detached
+
+  explicit Lif(const LifParameters& p) noexcept
+      : tau(p.tau),
+        v_threshold(p.v_threshold),
+        v_reset(p.v_reset),
+        reset_gradient(p.detach_reset ? 0.0f : 1.0f) {}
+
+  // Potential after the input current x has been integrated, before the neuron may fire.
+  SPIKEGPT_INLINE float charge(float membrane, float x) const noexcept {
+    if constexpr (kDecayInput) return membrane + (x - (membrane - v_reset)) / tau;
+    return membrane - (membrane - v_reset) / tau + x;
+  }
+  // Potential after firing: s is the spike, h the charged potential.
+  SPIKEGPT_INLINE float reset(float h, float s) const noexcept {
+    if constexpr (kHardReset) return s * v_reset + (1.0f - s) * h;
+    return h - s * v_threshold;
+  }
+
+  // Derivatives, with ds/dh replaced by the surrogate gradient g.
+  SPIKEGPT_INLINE float d_reset(float h, float s, float g) const noexcept {
+    if constexpr (kHardReset) return (1.0f - s) + reset_gradient * ((v_reset - h) * g);
+    return 1.0f - reset_gradient * (v_threshold * g);
+  }
+  SPIKEGPT_INLINE float d_charge_d_membrane() const noexcept { return 1.0f - 1.0f / tau; }
+  SPIKEGPT_INLINE float d_charge_d_input() const noexcept { return kDecayInput ? 1.0f / tau : 1.0f; }
+};
+
+// Calls function(Lif<...>) with the variant that the parameters ask for.
+template <class Function>
+SPIKEGPT_INLINE void with_lif(const LifParameters& p, Function&& function) {
+  if (p.hard_reset && p.decay_input) return function(Lif<true, true>(p));
+  if (p.hard_reset) return function(Lif<true, false>(p));
+  if (p.decay_input) return function(Lif<false, true>(p));
+  function(Lif<false, false>(p));
+}
+
+}  // namespace spikegpt

@@ -1,0 +1,67 @@
+// How a model is trained: the values of SPEC.md 9 and of the program around them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace spikegpt {
+
+struct TrainConfig {
+  std::int64_t steps = 1000;
+  double minutes = 0;
+  int batch_size = 12;
+  int accumulate = 1;
+  double lr = 6e-4;
+  double lr_final = 1e-5;
+  std::int64_t warmup_steps = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.99;
+  double eps = 4e-9;
+  double grad_clip = 1.0;
+  std::string init = "default";
+  std::uint64_t seed = 1;
+  std::string precision = "auto";
+  bool recompute = false;
+  bool l2wrap = true;
+  double valid_fraction = 0.05;
+  std::int64_t eval_every = 200;
+  std::int64_t eval_tokens = 65536;
+  std::int64_t save_every = 500;
+  int keep = 2;
+  int sample_tokens = 120;
+  std::int64_t log_every = 1;
+  bool operator==(const TrainConfig&) const = default;
+
+  // As ModelConfig::visit.
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("steps", self.steps, "optimiser steps of the whole run");
+    visitor("minutes", self.minutes, "stop by the clock instead: the learning rate follows it; 0 = by steps");
+    visitor("batch_size", self.batch_size, "windows per forward pass B");
+    visitor("accumulate", self.accumulate, "forward passes per step; a step sees batch_size * accumulate windows");
+    visitor("lr", self.lr, "learning rate at the start (after warm-up)");
+    visitor("lr_final", self.lr_final, "learning rate at the end; cosine in between");
+    visitor("warmup_steps", self.warmup_steps, "linear warm-up from lr_final");
+    visitor("beta1", self.beta1, "Adam: decay of the first moment");
+    visitor("beta2", self.beta2, "Adam: decay of the second moment");
+    visitor("eps", self.eps, "Adam: added to the root of the second moment");
+    visitor("grad_clip", self.grad_clip, "largest norm of the gradient; 0 = no clipping");
+    visitor("init", self.init, "first weights: default (as PyTorch), rwkv (orthogonal and zeros)");
+    visitor("seed", self.seed, "of weights, windows and dropout");
+    visitor("precision", self.precision, "matrix products in f32, bf16, or auto: bf16 where the CPU has it");
+    visitor("recompute", self.recompute, "recompute activations in the backward pass: less memory, slower");
+    visitor("l2wrap", self.l2wrap, "add the gradient-only term that keeps logits small (SPEC.md 6)");
+    visitor("valid_fraction", self.valid_fraction, "share of the data's end held out, unless --valid names a file");
+    visitor("eval_every", self.eval_every, "steps between evaluations on held-out data; 0 = only at the end");
+    visitor("eval_tokens", self.eval_tokens, "held-out tokens per evaluation; 0 = all");
+    visitor("save_every", self.save_every, "steps between checkpoints; 0 = only at the end");
+    visitor("keep", self.keep, "newest checkpoints kept");
+    visitor("sample_tokens", self.sample_tokens, "tokens of sample text after an evaluation; 0 = none");
+    visitor("log_every", self.log_every, "steps between lines of metrics.jsonl");
+  }
+};
+
+// Throws Error (kInvalidArgument) that names the key, its value and what is expected.
+void validate(const TrainConfig& config);
+
+}  // namespace spikegpt
