@@ -47,8 +47,8 @@ SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
   for (std::int64_t c = 0; c < 2 * channels; ++c) parts[c] = 0.0f;
   for (std::int64_t i = rows.first; i < rows.first + rows.size; ++i) {
     const float* HWY_RESTRICT x = norm.x + i * channels;
-    const A* HWY_RESTRICT d_y = norm.d_y + i * channels;
-    float* HWY_RESTRICT d_x = norm.d_x + i * channels;
+    const A* d_y = norm.d_y + i * channels;
+    float* d_x = norm.d_x + i * channels;
     const float mean = norm.mean[i];
     const float inverse_std = norm.inverse_std[i];
     const float mean_d = scale * row_sum(channels, [=](std::int64_t c) {
@@ -58,6 +58,7 @@ SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
                             return to_float(d_y[c]) * weight[c] * ((x[c] - mean) * inverse_std);
                           });
     const bool accumulate = norm.accumulate;
+#pragma GCC ivdep
     for (std::int64_t c = 0; c < channels; ++c) {
       const float normal = (x[c] - mean) * inverse_std;
       const float d = to_float(d_y[c]);

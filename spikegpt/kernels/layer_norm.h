@@ -30,7 +30,7 @@ struct LayerNormBackward {
   const float* mean = nullptr;
   const float* inverse_std = nullptr;
   const A* d_y = nullptr;
-  float* d_x = nullptr;
+  float* d_x = nullptr;       // may be d_y where A is float and it is overwritten
   bool accumulate = true;     // d_x is added to (the residual path), or overwritten
   float* d_weight = nullptr;  // [C], added to
   float* d_bias = nullptr;    // [C], added to

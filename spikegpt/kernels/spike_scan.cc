@@ -104,8 +104,9 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
     const A* HWY_RESTRICT distance = scan.distance + row;
-    const D* HWY_RESTRICT d_spikes = scan.d_spikes + row;
-    A* HWY_RESTRICT d_current = scan.d_current + row;
+    const D* d_spikes = scan.d_spikes + row;
+    A* d_current = scan.d_current + row;
+    alignas(64) float d_spike[kTileLanes];
     alignas(64) float z[kTileLanes];
     alignas(64) float spike[kTileLanes];
     alignas(64) float gradient[kTileLanes];
@@ -114,17 +115,18 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
       z[c] = to_float(distance[c]);
       spike[c] = heaviside(z[c]);
     }
+    for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = to_float(d_spikes[c]);
     gradient_row(surrogate, z, gradient, lanes);
     if (smooth) primitive_row(surrogate, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float g = gradient[c];
       const float h = z[c] + neuron.v_threshold;
       const float d_h =
-          to_float(d_spikes[c]) * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
+          d_spike[c] * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
       d_membrane[c] = d_h * to_membrane;
       d_input[c] = d_h * to_input;
-      d_current[c] = from_float<A>(d_input[c] * gain[c]);
     }
+    for (std::int64_t c = 0; c < lanes; ++c) d_current[c] = from_float<A>(d_input[c] * gain[c]);
     if (scan.gain != nullptr) {
       const A* HWY_RESTRICT current = scan.current + row;
       for (std::int64_t c = 0; c < lanes; ++c) d_gain[c] += d_input[c] * to_float(current[c]);

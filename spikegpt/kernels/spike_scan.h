@@ -15,7 +15,7 @@ enum class FireMode : std::uint8_t {
   kSmooth,  // the surrogate's primitive, so that finite differences can check the backward pass
 };
 
-// A is the activation type, float or Bf16; membranes are float. Nothing overlaps.
+// A is the activation type, float or Bf16; membranes are float. Nothing overlaps but what is said to.
 template <class A>
 struct SpikeScanForward {
   const A* current = nullptr;           // [B, T, C] input current
@@ -39,7 +39,7 @@ struct SpikeScanBackward {
   const A* current = nullptr;                // [B, T, C], needed with gain only
   const float* gain = nullptr;               // [C] or null
   const float* d_membrane_out = nullptr;     // [B, C] or null = 0
-  A* d_current = nullptr;                    // [B, T, C]
+  A* d_current = nullptr;                    // [B, T, C]; may be d_spikes where A = D
   float* d_gain = nullptr;                   // [C], added to; with gain only
   float* d_membrane_in = nullptr;            // [B, C] or null
   float* scratch = nullptr;                  // [B, C], with gain only

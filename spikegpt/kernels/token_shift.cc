@@ -65,7 +65,7 @@ SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBack
     }
     for (std::size_t j = 0; j < shift.mixes; ++j) {
       const float* HWY_RESTRICT mu = shift.mu[j] + tile.channel;
-      const A* HWY_RESTRICT d_mixed = shift.d_mixed[j] + row;
+      const A* d_mixed = shift.d_mixed[j] + row;
       for (std::int64_t c = 0; c < lanes; ++c) {
         const float d = to_float(d_mixed[c]);
         d_x[c] += d * mu[c];
@@ -73,7 +73,7 @@ SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBack
         d_mu[j][c] += d * step[c];
       }
     }
-    A* HWY_RESTRICT out = shift.d_x + row;
+    A* out = shift.d_x + row;
     for (std::int64_t c = 0; c < lanes; ++c) {
       out[c] = from_float<A>(d_x[c]);
       d_next[c] = d_previous[c];

@@ -6,6 +6,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+
+#include "spikegpt/neurons/lif.h"
 
 namespace spikegpt {
 
@@ -30,6 +33,8 @@ struct ModelConfig {
   double alpha = 2.0;
 
   int hidden_size() const { return 4 * n_embd; }
+  bool is_event() const { return arch == "event"; }
+  bool is_spikegpt() const { return arch == "spikegpt"; }
   bool has_ffn_pre() const { return model_type == "RWKV-ffnPre"; }
   bool operator==(const ModelConfig&) const = default;
 
@@ -77,8 +82,15 @@ struct Preset {
 };
 std::span<const Preset> presets();
 
-// config.json. Throws Error: kNotFound, kCorruptFile with line and column, kInvalidArgument for unknown keys.
+// Throws Error: kCorruptFile, kInvalidArgument for unknown keys and impossible values. `where` names the text.
+ModelConfig config_from_json(std::string_view text, std::string_view where);
+std::string config_to_json(const ModelConfig& config);
+
+// config.json. Throws as config_from_json, and kNotFound or kIo.
 ModelConfig load_config(const std::filesystem::path& path);
 void save_config(const ModelConfig& config, const std::filesystem::path& path);
+
+// The neuron of a configuration.
+LifParameters lif_parameters(const ModelConfig& config);
 
 }  // namespace spikegpt

@@ -1,0 +1,28 @@
+// The window through which energy counts, traces and tests watch a model run. The model knows nothing of what
+// they do with it.
+#pragma once
+
+#include <cstdint>
+
+#include "spikegpt/core/dtype.h"
+
+namespace spikegpt {
+
+// What the neurons of one site did. Pointers are valid during the call only.
+struct SpikeRecord {
+  int site = 0;  // index into spike_sites(config)
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t neurons = 0;
+  DType dtype = DType::kF32;       // of the two below: kF32 or kBf16
+  const void* spikes = nullptr;    // [B, T, neurons]
+  const void* distance = nullptr;  // [B, T, neurons] charged potential - threshold
+};
+
+class Probe {
+ public:
+  virtual ~Probe() = default;
+  virtual void on_spikes(const SpikeRecord& record) = 0;
+};
+
+}  // namespace spikegpt

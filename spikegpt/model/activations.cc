@@ -1,0 +1,120 @@
+#include "spikegpt/model/activations.h"
+
+#include <algorithm>
+
+#include "spikegpt/kernels/layer_norm.h"
+#include "spikegpt/kernels/token_shift.h"
+#include "spikegpt/kernels/wkv_scan.h"
+
+namespace spikegpt {
+namespace {
+
+// Logits are computed for as many rows at a time as fit this many floats.
+constexpr std::int64_t kLogitsSize = std::int64_t{4} << 20;
+
+template <class A>
+class Planner {
+ public:
+  Planner(const ModelConfig& config, const ActivationPlan& plan, Arena& arena)
+      : config_(config), plan_(plan), arena_(arena), N_(plan.batch * plan.tokens), C_(config.n_embd) {}
+
+  Activations<A> run() {
+    Activations<A> all;
+    embedding(all);
+    const bool keep_all = plan_.trainable && !plan_.recompute;
+    for (int layer = 0; layer < config_.n_layer; ++layer) {
+      const bool kinds_differ = layer == 1 && config_.has_ffn_pre();
+      const bool fresh = keep_all || layer == 0 || kinds_differ;
+      all.blocks.push_back(fresh ? block(layer) : all.blocks.back());
+    }
+    head(all);
+    if (plan_.trainable) all.d_residual = floats(N_ * C_);
+    scratch(all.scratch);
+    return all;
+  }
+
+ private:
+  float* floats(std::int64_t count) { return arena_.take<float>(count); }
+  A* narrow() { return arena_.take<A>(N_ * C_); }
+  A* wide() { return arena_.take<A>(N_ * config_.hidden_size()); }
+
+  void embedding(Activations<A>& all) {
+    all.embedded = floats(N_ * C_);
+    all.ln0_mean = floats(N_);
+    all.ln0_inverse_std = floats(N_);
+    for (int layer = 0; layer <= config_.n_layer; ++layer) {
+      all.residual.push_back(plan_.trainable || layer < 2 ? floats(N_ * C_)
+                                                         : all.residual[all.residual.size() - 2]);
+    }
+  }
+
+  BlockActivations<A> block(int layer) {
+    BlockActivations<A> block;
+    block.middle = floats(N_ * C_);
+    block.first = half(layer == 0 && config_.has_ffn_pre());
+    block.second = half(true);
+    return block;
+  }
+
+  MixActivations<A> half(bool channel_mix) {
+    MixActivations<A> half;
+    half.mean = floats(N_);
+    half.inverse_std = floats(N_);
+    half.input = narrow();
+    half.receptance = narrow();
+    half.value = narrow();
+    if (config_.is_event()) half.input_distance = narrow();
+    if (config_.is_spikegpt()) half.output_distance = narrow();
+    if (channel_mix && config_.is_event()) {
+      half.key = wide();
+      half.hidden_distance = wide();
+    } else if (channel_mix) {
+      half.hidden = wide();
+    } else {
+      half.key = narrow();
+      half.hidden = narrow();
+      if (config_.is_event()) half.hidden_distance = narrow();
+    }
+    return half;
+  }
+
+  void head(Activations<A>& all) {
+    all.out_mean = floats(N_);
+    all.out_inverse_std = floats(N_);
+    all.head_input = narrow();
+    if (config_.event_head) all.head_distance = narrow();
+    all.losses = floats(N_);
+    all.head_rows = std::clamp<std::int64_t>(kLogitsSize / config_.vocab_size, 1, N_);
+    all.logits = floats(all.head_rows * config_.vocab_size);
+    if (plan_.trainable) all.d_logits = arena_.take<A>(all.head_rows * config_.vocab_size);
+  }
+
+  void scratch(Scratch<A>& scratch) {
+    for (A*& buffer : scratch.narrow) buffer = narrow();
+    scratch.wide[0] = wide();
+    if (plan_.trainable) scratch.wide[1] = wide();
+    scratch.branch = narrow();
+    const SequenceShape shape = plan_.shape(config_);
+    const SequenceShape hidden = {shape.batch, shape.tokens, config_.hidden_size()};
+    scratch.sums = floats(std::max({wkv_scratch_size(shape), token_shift_scratch_size(shape),
+                                    layer_norm_scratch_size(N_, C_), hidden.batch * hidden.channels}));
+  }
+
+  const ModelConfig& config_;
+  const ActivationPlan& plan_;
+  Arena& arena_;
+  const std::int64_t N_;
+  const std::int64_t C_;
+};
+
+}  // namespace
+
+template <class A>
+Activations<A> plan_activations(const ModelConfig& config, const ActivationPlan& plan, Arena& arena) {
+  return Planner<A>(config, plan, arena).run();
+}
+
+template Activations<float> plan_activations(const ModelConfig&, const ActivationPlan&, Arena&);
+template Activations<Bf16> plan_activations(const ModelConfig&, const ActivationPlan&, Arena&);
+
+}  // namespace spikegpt

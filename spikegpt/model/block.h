@@ -1,0 +1,49 @@
+// A block: time mix, then channel mix, each with its norm, its neurons and its residual sum (SPEC.md 6, 7).
+#pragma once
+
+#include <optional>
+
+#include "spikegpt/model/channel_mix.h"
+#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/time_mix.h"
+
+namespace spikegpt {
+
+class Block {
+ public:
+  Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
+
+  void pack(const BlockWeights& weights);
+
+  // x_out [N, C] from x [N, C], the residual stream. x_out may be x unless backward follows.
+  template <class A>
+  void forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep,
+               const float* x, float* x_out) const;
+
+  // In place: d_x [N, C] becomes the gradient of the block's input. Adds to `gradients`.
+  template <class A>
+  void backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep,
+                const float* x, float* d_x, const BlockWeights& gradients) const;
+
+ private:
+  template <class A>
+  void read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
+                     MixActivations<A>& keep) const;
+  template <class A>
+  const A* fire_output(const Pass<A>& pass, int output_site, const MixActivations<A>& keep) const;
+  template <class A>
+  void output_gradient(const Pass<A>& pass, int output_site, const MixActivations<A>& keep,
+                       const float* d_x) const;
+  template <class A>
+  void input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, int input_site,
+                      const MixActivations<A>& keep, const float* x, float* d_x,
+                      const LayerNormWeights& gradients) const;
+
+  int layer_;
+  BlockSites sites_;
+  std::optional<TimeMix> time_mix_;
+  std::optional<ChannelMix> ffn_pre_;  // takes the place of the time mix in block 0 of RWKV-ffnPre
+  ChannelMix channel_mix_;
+};
+
+}  // namespace spikegpt

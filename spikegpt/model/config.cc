@@ -1,0 +1,169 @@
+#include "spikegpt/model/config.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/neurons/surrogate.h"
+
+namespace spikegpt {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<Preset, 6> kPresets = {{
+    {"nano", 2, 64, 64, 0, "0.1 M in the blocks; for trying things out in seconds"},
+    {"tiny", 4, 256, 256, 0, "3.4 M in the blocks; learns to spell in minutes on a laptop"},
+    {"45m", 12, 512, 1024, 0, "41.2 M in the blocks; the enwik8 model of the paper"},
+    {"125m", 12, 768, 1024, 0, "92 M in the blocks; 125 M class with a mid-sized tokenizer"},
+    {"216m", 18, 768, 1024, 50277, "215.4 M with the GPT-NeoX vocabulary; the official checkpoint"},
+    {"260m", 24, 768, 1024, 50277, "261 M with the GPT-NeoX vocabulary"},
+}};
+
+template <class T>
+Error bad_value(std::string_view key, const T& value, std::string_view expected) {
+  return Error(ErrorKind::kInvalidArgument, "{} = {}: expected {}", key, value, expected);
+}
+
+void check_choice(std::string_view key, const std::string& value,
+                  std::initializer_list<const char*> choices) {
+  std::string names;
+  for (const char* choice : choices) {
+    if (value == choice) return;
+    names += names.empty() ? choice : std::string(", ") + choice;
+  }
+  throw bad_value(key, "\"" + value + "\"", "one of " + names);
+}
+
+void check_range(std::string_view key, int value, int low, int high) {
+  if (value < low || value > high) throw bad_value(key, value, fmt::format("{} to {}", low, high));
+}
+
+void check_neuron(const ModelConfig& config) {
+  if (!(config.tau > 0.0) || (config.decay_input && config.tau < 1.0)) {
+    throw bad_value("tau", config.tau, "a time constant of at least 1 token");
+  }
+  if (!(config.v_threshold > config.v_reset.value_or(0.0))) {
+    throw bad_value("v_threshold", config.v_threshold, "a potential above v_reset");
+  }
+  surrogate_kind(config.surrogate);
+  if (!(config.alpha > 0.0)) throw bad_value("alpha", config.alpha, "a positive number");
+}
+
+void read_value(const Json& json, std::optional<double>& field) {
+  if (json.is_null()) {
+    field.reset();
+  } else {
+    field = json.get<double>();
+  }
+}
+template <class T>
+void read_value(const Json& json, T& field) {
+  json.get_to(field);
+}
+Json json_value(const std::optional<double>& field) { return field ? Json(*field) : Json(nullptr); }
+template <class T>
+Json json_value(const T& field) {
+  return Json(field);
+}
+
+}  // namespace
+
+void validate(const ModelConfig& config) {
+  check_choice("arch", config.arch, {"spikegpt", "rwkv", "event"});
+  check_choice("model_type", config.model_type, {"RWKV", "RWKV-ffnPre"});
+  check_range("n_layer", config.n_layer, 1, 1000);
+  check_range("n_embd", config.n_embd, 1, 65536);
+  check_range("vocab_size", config.vocab_size, 1, 1 << 24);
+  check_range("ctx_len", config.ctx_len, 1, 1 << 20);
+  if (!(config.dropout >= 0.0 && config.dropout < 1.0)) {
+    throw bad_value("dropout", config.dropout, "a probability below 1");
+  }
+  check_neuron(config);
+  if (config.event_head && config.arch != "event") {
+    throw bad_value("event_head", config.event_head, "false unless arch is event");
+  }
+}
+
+ModelConfig default_config(const std::string& arch) {
+  ModelConfig config;
+  config.arch = arch;
+  config.binary_embedding = arch != "rwkv";
+  return config;
+}
+
+std::span<const Preset> presets() { return kPresets; }
+
+void apply_preset(const std::string& name, ModelConfig& config) {
+  std::string names;
+  for (const Preset& preset : kPresets) {
+    names += names.empty() ? preset.name : std::string(", ") + preset.name;
+    if (name != preset.name) continue;
+    config.n_layer = preset.n_layer;
+    config.n_embd = preset.n_embd;
+    config.ctx_len = preset.ctx_len;
+    if (preset.vocab_size != 0) config.vocab_size = preset.vocab_size;
+    return;
+  }
+  throw bad_value("preset", "\"" + name + "\"", "one of " + names);
+}
+
+ModelConfig config_from_json(std::string_view text, std::string_view where) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) {
+    throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration",
+                where);
+  }
+  ModelConfig config = default_config(json.value("arch", std::string("spikegpt")));
+  std::set<std::string> known;
+  ModelConfig::visit(config, [&](const char* key, auto& field, const char*) {
+    known.insert(key);
+    if (!json.contains(key)) return;
+    try {
+      read_value(json[key], field);
+    } catch (const Json::exception&) {
+      throw Error(ErrorKind::kCorruptFile, "{}: \"{}\" has the value {}, which is not of its type",
+                  where, key, json[key].dump());
+    }
+  });
+  for (const auto& [key, value] : json.items()) {
+    if (known.count(key) == 0) {
+      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key,
+                  value.dump());
+    }
+  }
+  validate(config);
+  return config;
+}
+
+std::string config_to_json(const ModelConfig& config) {
+  Json json;
+  ModelConfig::visit(config, [&](const char* key, const auto& field, const char*) {
+    json[key] = json_value(field);
+  });
+  return json.dump(2) + "\n";
+}
+
+ModelConfig load_config(const std::filesystem::path& path) {
+  return config_from_json(read_text(path), path.string());
+}
+
+void save_config(const ModelConfig& config, const std::filesystem::path& path) {
+  write_text_atomically(path, config_to_json(config));
+}
+
+LifParameters lif_parameters(const ModelConfig& config) {
+  LifParameters lif;
+  lif.tau = static_cast<float>(config.tau);
+  lif.v_threshold = static_cast<float>(config.v_threshold);
+  lif.v_reset = static_cast<float>(config.v_reset.value_or(0.0));
+  lif.hard_reset = config.v_reset.has_value();
+  lif.decay_input = config.decay_input;
+  lif.detach_reset = config.detach_reset;
+  lif.surrogate = {surrogate_kind(config.surrogate), static_cast<float>(config.alpha)};
+  return lif;
+}
+
+}  // namespace spikegpt

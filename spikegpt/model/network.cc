@@ -1,0 +1,257 @@
+#include "spikegpt/model/network.h"
+
+#include <cmath>
+#include <vector>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/kernels/cross_entropy.h"
+#include "spikegpt/kernels/layer_norm.h"
+#include "spikegpt/kernels/spike_encode.h"
+#include "spikegpt/model/block.h"
+#include "spikegpt/model/neuron_layer.h"
+
+namespace spikegpt {
+namespace {
+
+bool all_finite(const float* values, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) return false;
+  }
+  return true;
+}
+
+template <class A>
+class NetworkOf final : public Network {
+ public:
+  NetworkOf(const ModelConfig& config, const NetworkOptions& options)
+      : config_(config),
+        plan_(options.plan),
+        head_(config.vocab_size, config.n_embd, options.precision, options.plan.trainable) {
+    for (int layer = 0; layer < config.n_layer; ++layer) {
+      blocks_.emplace_back(config, layer, options.precision, options.plan.trainable);
+    }
+    Arena sizing;
+    plan_activations<A>(config, plan_, sizing);
+    memory_ = AlignedBytes(sizing.peak());
+    Arena arena(memory_.data(), memory_.size());
+    keep_ = plan_activations<A>(config, plan_, arena);
+    threads_ = thread_count();
+  }
+
+  void set_parameters(const float* flat) override {
+    weights_ = bind_weights(config_, const_cast<float*>(flat));  // only read
+    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].pack(weights_.blocks[i]);
+    head_.pack(weights_.head);
+  }
+
+  void forward(const TokenBatch& batch, const RunOptions& run) override {
+    check(batch);
+    begin(batch, run);
+    embed();
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      blocks_[i].forward(pass_, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+                         keep_.residual[i + 1]);
+    }
+    read_out();
+  }
+
+  void logits(std::int64_t first, std::int64_t count, float* out) override {
+    head_.forward(count, keep_.head_input + first * config_.n_embd, out);
+  }
+
+  std::span<const float> losses(std::span<const std::int32_t> targets) override {
+    check_tokens(targets);
+    for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
+      head_.forward(rows, head_input(first), keep_.logits);
+      cross_entropy<A>(rows, config_.vocab_size, {.logits = keep_.logits,
+                                                  .targets = targets.data() + first,
+                                                  .losses = keep_.losses + first});
+    });
+    return {keep_.losses, targets.size()};
+  }
+
+  std::span<const float> losses_and_gradients(const LossOptions& loss, float* flat) override {
+    ensure(plan_.trainable, "a network without a trainable plan has no gradients");
+    check_tokens(loss.targets);
+    const ModelWeights gradients = bind_weights(config_, flat);
+    head_backward(loss, gradients);
+    read_out_backward(gradients);
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      if (plan_.recompute) repeat_block(i);
+      blocks_[i].backward(pass_, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+                          keep_.d_residual, gradients.blocks[i]);
+    }
+    embed_backward(gradients);
+    return {keep_.losses, loss.targets.size()};
+  }
+
+  std::string first_non_finite() const override {
+    const std::int64_t size = pass_.shape.size();
+    if (!all_finite(keep_.embedded, size)) return "the embedding";
+    if (!all_finite(keep_.residual[0], size)) return "ln0 of block 0";
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const bool kept = plan_.trainable && !plan_.recompute;
+      if (kept && !all_finite(keep_.blocks[i].middle, size)) {
+        return fmt::format("the {} of block {}",
+                           i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
+      }
+      if (!all_finite(keep_.residual[i + 1], size)) {
+        return fmt::format("{} {}", kept ? "the channel mix of block" : "block", i);
+      }
+    }
+    return all_finite(keep_.losses, pass_.shape.rows()) ? "" : "the head";
+  }
+
+  std::size_t memory_in_bytes() const override { return memory_.size(); }
+
+ private:
+  void check(const TokenBatch& batch) const {
+    const auto count = static_cast<std::int64_t>(batch.tokens.size());
+    ensure(batch.batch > 0 && count > 0 && count % batch.batch == 0, "tokens are not [B, T]");
+    ensure(count <= plan_.batch * plan_.tokens && batch.batch <= plan_.batch,
+           "batch larger than the network was planned for");
+    ensure(thread_count() <= threads_, "more threads than when the network was made");
+    check_tokens(batch.tokens);
+  }
+
+  void check_tokens(std::span<const std::int32_t> tokens) const {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens[i] >= 0 && tokens[i] < config_.vocab_size) continue;
+      throw Error(ErrorKind::kInvalidArgument,
+                  "token {} at position {} is outside the vocabulary of {} tokens", tokens[i], i,
+                  config_.vocab_size);
+    }
+  }
+
+  void begin(const TokenBatch& batch, const RunOptions& run) {
+    tokens_.assign(batch.tokens.begin(), batch.tokens.end());
+    const auto count = static_cast<std::int64_t>(batch.tokens.size());
+    pass_.shape = {batch.batch, count / batch.batch, config_.n_embd};
+    pass_.neuron = lif_parameters(config_);
+    pass_.fire = run.fire;
+    pass_.dropout = run.dropout;
+    pass_.state_in = run.state_in;
+    pass_.state_out = run.state_out;
+    pass_.scratch = &keep_.scratch;
+    pass_.spike_counts = run.spike_counts;
+    pass_.probe = run.probe;
+  }
+
+  EmbeddingMode embedding_mode() const {
+    return {config_.binary_embedding, pass_.neuron.surrogate, pass_.fire};
+  }
+
+  // x = LN0(embedding), the input of block 0.
+  void embed() {
+    embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.embedding, keep_.embedded);
+    const LayerNormWeights& ln0 = weights_.blocks[0].ln0;
+    layer_norm_forward<float>(pass_.shape.rows(), config_.n_embd,
+                              {.x = keep_.embedded, .weight = ln0.weight, .bias = ln0.bias,
+                               .y = keep_.residual[0], .mean = keep_.ln0_mean,
+                               .inverse_std = keep_.ln0_inverse_std});
+  }
+
+  void embed_backward(const ModelWeights& gradients) {
+    layer_norm_backward<float>(
+        pass_.shape.rows(), config_.n_embd,
+        {.x = keep_.embedded, .weight = weights_.blocks[0].ln0.weight, .mean = keep_.ln0_mean,
+         .inverse_std = keep_.ln0_inverse_std, .d_y = keep_.d_residual, .d_x = keep_.d_residual,
+         .accumulate = false, .d_weight = gradients.blocks[0].ln0.weight,
+         .d_bias = gradients.blocks[0].ln0.bias, .scratch = keep_.scratch.sums});
+    embedding_backward(tokens_, config_.n_embd, embedding_mode(),
+                       {weights_.embedding, keep_.d_residual, gradients.embedding});
+  }
+
+  // head_input = LN_out(x), or with event_head the spikes of LIF(LN_out(x)).
+  void read_out() {
+    const bool fires = config_.event_head;
+    A* const normal = fires ? keep_.scratch.branch : keep_.head_input;
+    layer_norm_forward<A>(pass_.shape.rows(), config_.n_embd,
+                          {.x = keep_.residual.back(), .weight = weights_.ln_out.weight,
+                           .bias = weights_.ln_out.bias, .y = normal, .mean = keep_.out_mean,
+                           .inverse_std = keep_.out_inverse_std});
+    if (!fires) return;
+    neurons_forward<A>(pass_, {.site = head_site(config_), .neurons = config_.n_embd,
+                               .current = normal, .spikes = keep_.head_input,
+                               .distance = keep_.head_distance});
+  }
+
+  // From scratch.branch, the gradient of head_input, to d_residual.
+  void read_out_backward(const ModelWeights& gradients) {
+    A* const d_input = keep_.scratch.branch;
+    if (config_.event_head) {
+      neurons_backward<A, A>(pass_, {.site = head_site(config_), .neurons = config_.n_embd,
+                                     .distance = keep_.head_distance, .d_spikes = d_input,
+                                     .d_current = d_input});
+    }
+    layer_norm_backward<A>(pass_.shape.rows(), config_.n_embd,
+                           {.x = keep_.residual.back(), .weight = weights_.ln_out.weight,
+                            .mean = keep_.out_mean, .inverse_std = keep_.out_inverse_std,
+                            .d_y = d_input, .d_x = keep_.d_residual, .accumulate = false,
+                            .d_weight = gradients.ln_out.weight, .d_bias = gradients.ln_out.bias,
+                            .scratch = keep_.scratch.sums});
+  }
+
+  // Loss and gradient of the head, a few rows at a time: the logits of all rows never exist at once.
+  void head_backward(const LossOptions& loss, const ModelWeights& gradients) {
+    for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
+      head_.forward(rows, head_input(first), keep_.logits);
+      cross_entropy<A>(rows, config_.vocab_size,
+                       {.logits = keep_.logits, .targets = loss.targets.data() + first,
+                        .losses = keep_.losses + first, .d_logits = keep_.d_logits,
+                        .scale = static_cast<float>(loss.scale), .l2wrap = loss.l2wrap});
+      head_.backward_weight(rows, keep_.d_logits, head_input(first), gradients.head);
+      head_.backward_input(rows, keep_.d_logits, keep_.scratch.branch + first * config_.n_embd);
+    });
+  }
+
+  // Makes the activations of block i again from its input.
+  void repeat_block(std::size_t i) {
+    Pass<A> again = pass_;
+    again.state_out = nullptr;
+    again.spike_counts = {};
+    again.probe = nullptr;
+    blocks_[i].forward(again, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+                       keep_.residual[i + 1]);
+  }
+
+  const A* head_input(std::int64_t row) const { return keep_.head_input + row * config_.n_embd; }
+
+  template <class Body>
+  void for_each_head_chunk(const Body& body) const {
+    const std::int64_t rows = pass_.shape.rows();
+    for (std::int64_t first = 0; first < rows; first += keep_.head_rows) {
+      body(first, std::min(keep_.head_rows, rows - first));
+    }
+  }
+
+  ModelConfig config_;
+  ActivationPlan plan_;
+  std::vector<Block> blocks_;
+  Linear head_;
+  ModelWeights weights_;
+  AlignedBytes memory_;
+  Activations<A> keep_;
+  Pass<A> pass_;
+  std::vector<std::int32_t> tokens_;
+  int threads_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> make_network(const ModelConfig& config, const NetworkOptions& options) {
+  validate(config);
+  if (options.precision == GemmPrecision::kBf16) {
+    return std::make_unique<NetworkOf<Bf16>>(config, options);
+  }
+  return std::make_unique<NetworkOf<float>>(config, options);
+}
+
+double mean_loss(std::span<const float> losses) {
+  double sum = 0.0;
+  for (const float loss : losses) sum += static_cast<double>(loss);
+  return sum / static_cast<double>(losses.size());
+}
+
+}  // namespace spikegpt

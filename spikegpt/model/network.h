@@ -1,0 +1,81 @@
+// The whole network: tokens to logits, and back to gradients (SPEC.md 6).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "spikegpt/core/probe.h"
+#include "spikegpt/kernels/gemm.h"
+#include "spikegpt/kernels/pointwise.h"
+#include "spikegpt/kernels/spike_scan.h"
+#include "spikegpt/model/activations.h"
+#include "spikegpt/model/config.h"
+#include "spikegpt/model/parameters.h"
+#include "spikegpt/model/recurrent_state.h"
+
+namespace spikegpt {
+
+// B sequences of T tokens each, [B, T].
+struct TokenBatch {
+  std::span<const std::int32_t> tokens;
+  std::int64_t batch = 1;
+};
+
+// How one forward pass is run. The defaults are a plain pass from the start of a text.
+struct RunOptions {
+  const RecurrentState* state_in = nullptr;   // null = before the first token
+  const RecurrentState* state_out = nullptr;  // receives the state after the last; may be state_in unless backward follows
+  Dropout dropout;                            // probability 0 = none; uses n_layer streams from `stream` on
+  FireMode fire = FireMode::kSpike;
+  std::span<std::int64_t> spike_counts;       // one per spike site, added to; may be empty
+  Probe* probe = nullptr;
+};
+
+struct LossOptions {
+  std::span<const std::int32_t> targets;  // [B, T]
+  double scale = 1.0;   // of each token's loss in the gradient: 1 / tokens of the optimiser step
+  float l2wrap = 0.0f;  // 1e-4 to train, SPEC.md 6
+};
+
+struct NetworkOptions {
+  GemmPrecision precision = GemmPrecision::kF32;
+  ActivationPlan plan;  // the largest batch that will be run
+};
+
+// A network with the memory for one pass at a time. Not thread-safe; uses all threads itself.
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  // Reads the parameters: `flat` [ParameterLayout(config).flat_size()] must stay where it is. Called again
+  // after every change of them.
+  virtual void set_parameters(const float* flat) = 0;
+
+  // Runs the blocks. Throws Error (kInvalidArgument) for a token outside the vocabulary.
+  virtual void forward(const TokenBatch& batch, const RunOptions& run) = 0;
+
+  // Logits of rows [first, first + count) of the last forward pass, [count, V] floats.
+  virtual void logits(std::int64_t first, std::int64_t count, float* out) = 0;
+
+  // Negative log-likelihood in nats of each target after the last forward pass, [N].
+  virtual std::span<const float> losses(std::span<const std::int32_t> targets) = 0;
+
+  // The same, and adds the gradients of scale * sum of losses to `gradients`, laid out as the parameters.
+  // Once per forward pass; needs a trainable plan.
+  virtual std::span<const float> losses_and_gradients(const LossOptions& loss, float* gradients) = 0;
+
+  // Where the first value that is not finite appeared in the last forward pass, in words; empty if nowhere.
+  virtual std::string first_non_finite() const = 0;
+
+  // Bytes of activations and packed weights.
+  virtual std::size_t memory_in_bytes() const = 0;
+};
+
+std::unique_ptr<Network> make_network(const ModelConfig& config, const NetworkOptions& options);
+
+// Mean loss of a pass in nats per token, added in a fixed order.
+double mean_loss(std::span<const float> losses);
+
+}  // namespace spikegpt

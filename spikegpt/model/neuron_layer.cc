@@ -1,0 +1,41 @@
+#include "spikegpt/model/neuron_layer.h"
+
+namespace spikegpt {
+
+template <class A>
+void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
+  SpikeScanForward<A> scan;
+  scan.current = layer.current;
+  scan.gain = layer.gain;
+  scan.spikes = layer.spikes;
+  scan.distance = layer.distance;
+  if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
+  if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
+  const SequenceShape shape = pass.with_channels(layer.neurons);
+  const std::int64_t count = spike_scan_forward(shape, pass.neuron, pass.fire, scan);
+  if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
+  if (pass.probe == nullptr) return;
+  pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>,
+                         layer.spikes, layer.distance});
+}
+
+template <class A, class D>
+void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
+  SpikeScanBackward<A, D> scan;
+  scan.distance = layer.distance;
+  scan.d_spikes = layer.d_spikes;
+  scan.current = layer.current;
+  scan.gain = layer.gain;
+  scan.d_current = layer.d_current;
+  scan.d_gain = layer.d_gain;
+  scan.scratch = pass.scratch->sums;
+  spike_scan_backward(pass.with_channels(layer.neurons), pass.neuron, pass.fire, scan);
+}
+
+template void neurons_forward(const Pass<float>&, const NeuronForward<float>&);
+template void neurons_forward(const Pass<Bf16>&, const NeuronForward<Bf16>&);
+template void neurons_backward(const Pass<float>&, const NeuronBackward<float, float>&);
+template void neurons_backward(const Pass<Bf16>&, const NeuronBackward<Bf16, Bf16>&);
+template void neurons_backward(const Pass<Bf16>&, const NeuronBackward<Bf16, float>&);
+
+}  // namespace spikegpt

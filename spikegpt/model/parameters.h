@@ -1,0 +1,86 @@
+// The parameters of a model: one flat vector of floats, and names for its parts (SPEC.md 6).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spikegpt/model/config.h"
+
+namespace spikegpt {
+
+struct LayerNormWeights {
+  float* weight = nullptr;  // [C]
+  float* bias = nullptr;    // [C]
+};
+
+struct TimeMixWeights {
+  float* time_decay = nullptr;  // [C]
+  float* time_first = nullptr;  // [C]
+  float* time_mix_k = nullptr;  // [C], and the two below
+  float* time_mix_v = nullptr;
+  float* time_mix_r = nullptr;
+  float* key = nullptr;         // [C, C], and the three below
+  float* value = nullptr;
+  float* receptance = nullptr;
+  float* output = nullptr;
+  float* gain = nullptr;        // [C] of the neurons that `output` reads; arch event only
+};
+
+struct ChannelMixWeights {
+  float* time_mix_k = nullptr;  // [C]
+  float* time_mix_r = nullptr;  // [C]
+  float* key = nullptr;         // [4C, C]
+  float* receptance = nullptr;  // [C, C]
+  float* value = nullptr;       // [C, 4C]
+  float* gain = nullptr;        // [4C] of the hidden neurons; arch event only
+};
+
+struct BlockWeights {
+  LayerNormWeights ln0;  // block 0 only
+  LayerNormWeights ln1;
+  LayerNormWeights ln2;
+  TimeMixWeights att;         // unless the block has ffn_pre
+  ChannelMixWeights ffn_pre;  // block 0 of RWKV-ffnPre
+  ChannelMixWeights ffn;
+};
+
+// Pointers into a flat vector: of parameters, of gradients, or of anything else laid out the same way.
+struct ModelWeights {
+  float* embedding = nullptr;  // [V, C]
+  std::vector<BlockWeights> blocks;
+  LayerNormWeights ln_out;
+  float* head = nullptr;  // [V, C]
+};
+
+struct ParameterInfo {
+  std::string name;  // as official checkpoints spell it
+  std::vector<std::int64_t> shape;
+  std::int64_t offset = 0;  // in floats; a multiple of 16
+  std::int64_t size = 0;
+};
+
+// Where each parameter lies in the flat vector.
+class ParameterLayout {
+ public:
+  explicit ParameterLayout(const ModelConfig& config);
+
+  const std::vector<ParameterInfo>& infos() const noexcept { return infos_; }
+  // nullptr when there is none of that name.
+  const ParameterInfo* find(std::string_view name) const noexcept;
+  // Floats of the flat vector, padding between parameters included.
+  std::int64_t flat_size() const noexcept { return flat_size_; }
+  // Parameters, without padding.
+  std::int64_t parameter_count() const noexcept { return parameter_count_; }
+
+ private:
+  std::vector<ParameterInfo> infos_;
+  std::int64_t flat_size_ = 0;
+  std::int64_t parameter_count_ = 0;
+};
+
+// The parts of `flat`, which holds ParameterLayout(config).flat_size() floats and must outlive the result.
+ModelWeights bind_weights(const ModelConfig& config, float* flat);
+
+}  // namespace spikegpt

@@ -1,0 +1,33 @@
+// What every layer of a forward or backward pass needs beside its own weights.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "spikegpt/core/probe.h"
+#include "spikegpt/kernels/pointwise.h"
+#include "spikegpt/kernels/shape.h"
+#include "spikegpt/kernels/spike_scan.h"
+#include "spikegpt/model/activations.h"
+#include "spikegpt/model/recurrent_state.h"
+
+namespace spikegpt {
+
+template <class A>
+struct Pass {
+  SequenceShape shape;  // [B, T, C] of this batch
+  LifParameters neuron;
+  FireMode fire = FireMode::kSpike;
+  Dropout dropout;                            // stream of block 0; block i uses stream + i
+  const RecurrentState* state_in = nullptr;   // null = before the first token
+  const RecurrentState* state_out = nullptr;  // receives the state after the last token; null = dropped
+  Scratch<A>* scratch = nullptr;
+  std::span<std::int64_t> spike_counts;       // per site, added to
+  Probe* probe = nullptr;
+
+  SequenceShape with_channels(std::int64_t channels) const {
+    return {shape.batch, shape.tokens, channels};
+  }
+};
+
+}  // namespace spikegpt

@@ -1,0 +1,76 @@
+#include "spikegpt/model/recurrent_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/model/spike_sites.h"
+
+namespace spikegpt {
+
+RecurrentState::RecurrentState(const ModelConfig& config, std::int64_t batch)
+    : config_(config), batch_(batch) {
+  build(config, nullptr);
+  std::int64_t size = 0;
+  for (const Part& part : parts_) size += batch * part.channels;
+  values_ = AlignedBuffer<float>(static_cast<std::size_t>(size));
+  build(config, values_.data());
+  reset();
+}
+
+RecurrentState::RecurrentState(const RecurrentState& other)
+    : RecurrentState(other.config_, other.batch_) {
+  std::copy(other.values().begin(), other.values().end(), values().begin());
+}
+
+RecurrentState& RecurrentState::operator=(const RecurrentState& other) {
+  if (this == &other) return *this;
+  if (batch_ != other.batch_ || !(config_ == other.config_)) return *this = RecurrentState(other);
+  std::copy(other.values().begin(), other.values().end(), values().begin());
+  return *this;
+}
+
+// With null memory only the sizes of the parts come out right.
+void RecurrentState::build(const ModelConfig& config, float* memory) {
+  parts_.clear();
+  blocks_.clear();
+  membranes_.clear();
+  std::int64_t offset = 0;
+  const auto add = [&](std::string name, std::int64_t channels, float rest) {
+    float* values = memory == nullptr ? nullptr : memory + offset;
+    parts_.push_back({std::move(name), values, channels, rest});
+    offset += batch_ * channels;
+    return values;
+  };
+  const std::int64_t C = config.n_embd;
+  for (int layer = 0; layer < config.n_layer; ++layer) {
+    BlockState block;
+    block.att_shift = add(fmt::format("blocks.{}.att_shift", layer), C, 0.0f);
+    block.ffn_shift = add(fmt::format("blocks.{}.ffn_shift", layer), C, 0.0f);
+    if (layer > 0 || !config.has_ffn_pre()) {
+      block.wkv.numerator = add(fmt::format("blocks.{}.numerator", layer), C, 0.0f);
+      block.wkv.denominator = add(fmt::format("blocks.{}.denominator", layer), C, 0.0f);
+      block.wkv.max_exponent =
+          add(fmt::format("blocks.{}.max_exponent", layer), C, kEmptyMaxExponent);
+    }
+    blocks_.push_back(block);
+  }
+  const auto rest = static_cast<float>(config.v_reset.value_or(0.0));
+  for (const SpikeSite& site : spike_sites(config)) {
+    membranes_.push_back(add("membrane." + site.name, site.neurons, rest));
+  }
+}
+
+void RecurrentState::reset() {
+  for (std::int64_t b = 0; b < batch_; ++b) reset(b);
+}
+
+void RecurrentState::reset(std::int64_t b) {
+  ensure(b >= 0 && b < batch_, "no such sequence in the state");
+  for (const Part& part : parts_) {
+    std::fill_n(part.values + b * part.channels, part.channels, part.rest);
+  }
+}
+
+}  // namespace spikegpt

@@ -1,0 +1,143 @@
+#include "spikegpt/model/time_mix.h"
+
+#include "spikegpt/kernels/token_shift.h"
+#include "spikegpt/kernels/wkv_scan.h"
+#include "spikegpt/model/neuron_layer.h"
+#include "spikegpt/model/spike_sites.h"
+
+namespace spikegpt {
+namespace {
+
+// The three mixes of the input: for r, k and v.
+template <class A>
+void shift(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x,
+           const RecurrentState* state_out) {
+  TokenShiftForward<A> shift;
+  shift.x = x;
+  shift.mixes = 3;
+  shift.mu = {weights.time_mix_r, weights.time_mix_k, weights.time_mix_v};
+  for (std::size_t j = 0; j < 3; ++j) shift.mixed[j] = pass.scratch->narrow[j];
+  if (pass.state_in != nullptr) shift.previous = pass.state_in->block(layer).att_shift;
+  if (state_out != nullptr) shift.last = state_out->block(layer).att_shift;
+  token_shift_forward(pass.shape, shift);
+}
+
+template <class A>
+void shift_backward(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x, A* d_x,
+                    const TimeMixWeights& gradients) {
+  TokenShiftBackward<A> shift;
+  shift.x = x;
+  shift.mixes = 3;
+  shift.mu = {weights.time_mix_r, weights.time_mix_k, weights.time_mix_v};
+  for (std::size_t j = 0; j < 3; ++j) shift.d_mixed[j] = pass.scratch->narrow[j];
+  if (pass.state_in != nullptr) shift.previous = pass.state_in->block(layer).att_shift;
+  shift.d_x = d_x;
+  shift.d_mu = {gradients.time_mix_r, gradients.time_mix_k, gradients.time_mix_v};
+  shift.scratch = pass.scratch->sums;
+  token_shift_backward(pass.shape, shift);
+}
+
+}  // namespace
+
+TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable)
+    : layer_(layer),
+      hidden_site_(block_sites(config, layer).hidden1),
+      receptance_(config.n_embd, config.n_embd, precision, trainable),
+      key_(config.n_embd, config.n_embd, precision, trainable),
+      value_(config.n_embd, config.n_embd, precision, trainable),
+      output_(config.n_embd, config.n_embd, precision, trainable) {}
+
+void TimeMix::pack(const TimeMixWeights& weights) {
+  receptance_.pack(weights.receptance);
+  key_.pack(weights.key);
+  value_.pack(weights.value);
+  output_.pack(weights.output);
+}
+
+template <class A>
+void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixActivations<A>& keep,
+                      A* out) const {
+  const std::int64_t rows = pass.shape.rows();
+  const auto& [mixed_r, mixed_k, mixed_v, spikes] = pass.scratch->narrow;
+  shift(pass, layer_, weights, keep.input, pass.state_out);
+  receptance_.forward(rows, mixed_r, keep.receptance);
+  key_.forward(rows, mixed_k, keep.key);
+  value_.forward(rows, mixed_v, keep.value);
+
+  WkvForward<A> scan;
+  scan.receptance = keep.receptance;
+  scan.key = keep.key;
+  scan.value = keep.value;
+  scan.output = keep.hidden;
+  if (pass.state_in != nullptr) scan.in = pass.state_in->block(layer_).wkv;
+  if (pass.state_out != nullptr) scan.out = pass.state_out->block(layer_).wkv;
+  wkv_forward(pass.shape, {weights.time_decay, weights.time_first}, scan);
+
+  if (hidden_site_ < 0) return output_.forward(rows, keep.hidden, out);
+  neurons_forward<A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
+                            .current = keep.hidden, .gain = weights.gain, .spikes = spikes,
+                            .distance = keep.hidden_distance});
+  output_.forward(rows, spikes, out);
+}
+
+template <class A>
+void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
+                       const MixActivations<A>& keep, const A* d_out, A* d_x,
+                       const TimeMixWeights& gradients) const {
+  const std::int64_t rows = pass.shape.rows();
+  const auto& [mixed_r, mixed_k, mixed_v, d_hidden] = pass.scratch->narrow;
+  A* const d_key = pass.scratch->wide[0];
+  A* const d_value = d_key + pass.shape.size();
+  A* const d_receptance = d_hidden;
+
+  const A* hidden = keep.hidden;
+  if (hidden_site_ >= 0) {
+    spikes_from_distance(pass.shape.size(), pass.neuron.surrogate, pass.fire, keep.hidden_distance,
+                         mixed_r);
+    hidden = mixed_r;
+  }
+  output_.backward_weight(rows, d_out, hidden, gradients.output);
+  output_.backward_input(rows, d_out, d_hidden);
+  if (hidden_site_ >= 0) {
+    neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
+                                  .distance = keep.hidden_distance, .d_spikes = d_hidden,
+                                  .current = keep.hidden, .gain = weights.gain,
+                                  .d_current = d_hidden, .d_gain = gradients.gain});
+  }
+
+  WkvBackward<A> scan;
+  scan.receptance = keep.receptance;
+  scan.key = keep.key;
+  scan.value = keep.value;
+  scan.d_output = d_hidden;
+  if (pass.state_in != nullptr) scan.in = pass.state_in->block(layer_).wkv;
+  scan.d_receptance = d_receptance;
+  scan.d_key = d_key;
+  scan.d_value = d_value;
+  scan.d_time_decay = gradients.time_decay;
+  scan.d_time_first = gradients.time_first;
+  scan.scratch = pass.scratch->sums;
+  wkv_backward(pass.shape, {weights.time_decay, weights.time_first}, scan);
+
+  shift(pass, layer_, weights, keep.input, nullptr);
+  receptance_.backward_weight(rows, d_receptance, mixed_r, gradients.receptance);
+  key_.backward_weight(rows, d_key, mixed_k, gradients.key);
+  value_.backward_weight(rows, d_value, mixed_v, gradients.value);
+  // The mixes are done with: their memory takes their gradients.
+  receptance_.backward_input(rows, d_receptance, mixed_r);
+  key_.backward_input(rows, d_key, mixed_k);
+  value_.backward_input(rows, d_value, mixed_v);
+  shift_backward(pass, layer_, weights, keep.input, d_x, gradients);
+}
+
+template void TimeMix::forward(const Pass<float>&, const TimeMixWeights&, MixActivations<float>&,
+                               float*) const;
+template void TimeMix::forward(const Pass<Bf16>&, const TimeMixWeights&, MixActivations<Bf16>&,
+                               Bf16*) const;
+template void TimeMix::backward(const Pass<float>&, const TimeMixWeights&,
+                                const MixActivations<float>&, const float*, float*,
+                                const TimeMixWeights&) const;
+template void TimeMix::backward(const Pass<Bf16>&, const TimeMixWeights&, const MixActivations<Bf16>&,
+                                const Bf16*, Bf16*, const TimeMixWeights&) const;
+
+}  // namespace spikegpt
