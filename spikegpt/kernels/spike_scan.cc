@@ -55,8 +55,8 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
       membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]));
       z[c] = membrane[c] - neuron.v_threshold;
       spike[c] = heaviside(z[c]);
-      count[c] += static_cast<std::int32_t>(spike[c]);
     }
+    for (std::int64_t c = 0; c < lanes; ++c) count[c] += static_cast<std::int32_t>(spike[c]);
     if (smooth != nullptr) primitive_row(*smooth, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.reset(membrane[c], spike[c]);
