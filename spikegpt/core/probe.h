@@ -14,7 +14,8 @@ struct SpikeRecord {
   std::int64_t batch = 0;
   std::int64_t tokens = 0;
   std::int64_t neurons = 0;
-  DType dtype = DType::kF32;       // of the two below: kF32 or kBf16
+  DType dtype = DType::kF32;       // of the three below: kF32 or kBf16
+  const void* current = nullptr;   // [B, T, neurons] input current, before any gain
   const void* spikes = nullptr;    // [B, T, neurons]
   const void* distance = nullptr;  // [B, T, neurons] charged potential - threshold
 };

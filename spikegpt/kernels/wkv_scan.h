@@ -31,8 +31,8 @@ struct WkvForward {
   const A* key = nullptr;
   const A* value = nullptr;
   A* output = nullptr;  // sigmoid(receptance) * wkv
-  WkvState in;          // [B, C] each; null = empty
-  WkvState out;         // may be null or the same as `in`
+  WkvState in{};         // [B, C] each; null = empty
+  WkvState out{};        // may be null or the same as `in`
 };
 
 // Runs in the overflow-safe form: any finite key and value give a finite result.
@@ -46,14 +46,14 @@ struct WkvBackward {
   const A* key = nullptr;
   const A* value = nullptr;
   const A* d_output = nullptr;
-  WkvState in;           // as forward had it; null = empty
-  WkvState d_state_out;  // gradient of numerator and denominator of forward's `out`, max_exponent held fixed; or null
+  WkvState in{};          // as forward had it; null = empty
+  WkvState d_state_out{}; // gradient of numerator and denominator of forward's `out`, max_exponent held fixed; or null
   A* d_receptance = nullptr;  // may be d_output
   A* d_key = nullptr;
   A* d_value = nullptr;
   float* d_time_decay = nullptr;  // [C], added to
   float* d_time_first = nullptr;  // [C], added to
-  WkvState d_state_in;            // gradient of numerator and denominator of `in`; or null
+  WkvState d_state_in{};           // gradient of numerator and denominator of `in`; or null
   float* scratch = nullptr;       // wkv_scratch_size(shape) floats, 64-byte aligned
 };
 

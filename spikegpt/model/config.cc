@@ -1,17 +1,14 @@
 #include "spikegpt/model/config.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/json_fields.h"
 #include "spikegpt/neurons/surrogate.h"
 
 namespace spikegpt {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::array<Preset, 6> kPresets = {{
     {"nano", 2, 64, 64, 0, "0.1 M in the blocks; for trying things out in seconds"},
@@ -52,21 +49,9 @@ void check_neuron(const ModelConfig& config) {
   if (!(config.alpha > 0.0)) throw bad_value("alpha", config.alpha, "a positive number");
 }
 
-void read_value(const Json& json, std::optional<double>& field) {
-  if (json.is_null()) {
-    field.reset();
-  } else {
-    field = json.get<double>();
-  }
-}
-template <class T>
-void read_value(const Json& json, T& field) {
-  json.get_to(field);
-}
-Json json_value(const std::optional<double>& field) { return field ? Json(*field) : Json(nullptr); }
-template <class T>
-Json json_value(const T& field) {
-  return Json(field);
+std::string arch_of(const Json& json) {
+  const auto found = json.find("arch");
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "spikegpt";
 }
 
 }  // namespace
@@ -116,33 +101,14 @@ ModelConfig config_from_json(std::string_view text, std::string_view where) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration",
                 where);
   }
-  ModelConfig config = default_config(json.value("arch", std::string("spikegpt")));
-  std::set<std::string> known;
-  ModelConfig::visit(config, [&](const char* key, auto& field, const char*) {
-    known.insert(key);
-    if (!json.contains(key)) return;
-    try {
-      read_value(json[key], field);
-    } catch (const Json::exception&) {
-      throw Error(ErrorKind::kCorruptFile, "{}: \"{}\" has the value {}, which is not of its type",
-                  where, key, json[key].dump());
-    }
-  });
-  for (const auto& [key, value] : json.items()) {
-    if (known.count(key) == 0) {
-      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key,
-                  value.dump());
-    }
-  }
+  ModelConfig config = default_config(arch_of(json));
+  read_fields(json, where, config);
   validate(config);
   return config;
 }
 
 std::string config_to_json(const ModelConfig& config) {
-  Json json;
-  ModelConfig::visit(config, [&](const char* key, const auto& field, const char*) {
-    json[key] = json_value(field);
-  });
+  const Json json = fields_to_json(config);
   return json.dump(2) + "\n";
 }
 

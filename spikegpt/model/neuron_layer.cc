@@ -16,7 +16,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
   if (pass.probe == nullptr) return;
   pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>,
-                         layer.spikes, layer.distance});
+                         layer.current, layer.spikes, layer.distance});
 }
 
 template <class A, class D>

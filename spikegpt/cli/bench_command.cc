@@ -1,0 +1,175 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "spikegpt/cli/bench_kernels.h"
+#include "spikegpt/cli/bench_timer.h"
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/progress.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/json_fields.h"
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/core/random.h"
+#include "spikegpt/kernels/simd.h"
+#include "spikegpt/train/trainer.h"
+
+namespace spikegpt::cli {
+namespace {
+
+struct BenchFlags {
+  explicit BenchFlags(CLI::App& app) {
+    app.add_option("what", what, "train: whole training steps; kernels: one by one; all")
+        ->check(CLI::IsMember({"train", "kernels", "all"}))
+        ->capture_default_str();
+    app.add_option("--arch", arch, "spikegpt, rwkv or event")->capture_default_str();
+    app.add_option("--preset", preset, "named size")->capture_default_str();
+    app.add_option("--vocab-size", vocab_size, "V")->capture_default_str();
+    app.add_option("--batch-size", batch_size, "B")->capture_default_str()->check(CLI::Range(1, 4096));
+    app.add_option("--ctx-len", ctx_len, "T; 0 = that of the preset")->check(CLI::Range(0, 1 << 20));
+    app.add_option("--precision", precision, "f32, bf16 or auto")->capture_default_str();
+    app.add_flag("--recompute", recompute, "recompute activations in the backward pass");
+    app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  std::string what = "all";
+  std::string arch = "spikegpt";
+  std::string preset = "45m";
+  int vocab_size = 205;
+  int batch_size = 4;
+  int ctx_len = 0;
+  std::string precision = "auto";
+  bool recompute = false;
+  int steps = 5;
+  bool json = false;
+};
+
+// Tokens at random: speed does not depend on what they say.
+class RandomTokens final : public WindowSource {
+ public:
+  explicit RandomTokens(int vocab_size) : vocab_size_(vocab_size) {}
+  void fill(std::int64_t step, std::int64_t first_row, const WindowBatch& out) const override {
+    RandomStream random(1, RandomPurpose::kBatch, static_cast<std::uint64_t>(step));
+    random.set_counter(static_cast<std::uint64_t>(first_row) << 32);
+    for (TokenId& id : out.idx) id = next(random);
+    for (TokenId& id : out.targets) id = next(random);
+  }
+
+ private:
+  TokenId next(RandomStream& random) const {
+    return static_cast<TokenId>(random.next_below(static_cast<std::uint64_t>(vocab_size_)));
+  }
+  int vocab_size_;
+};
+
+double peak_megabytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1e3;
+}
+
+ModelConfig model_of(const BenchFlags& flags) {
+  ModelConfig config = default_config(flags.arch);
+  apply_preset(flags.preset, config);
+  config.vocab_size = flags.vocab_size;
+  if (flags.ctx_len > 0) config.ctx_len = flags.ctx_len;
+  validate(config);
+  return config;
+}
+
+Json bench_train(const BenchFlags& flags, const ModelConfig& config) {
+  TrainConfig train;
+  train.batch_size = flags.batch_size;
+  train.precision = flags.precision;
+  train.recompute = flags.recompute;
+  const RandomTokens tokens(config.vocab_size);
+  Trainer trainer(config, train, tokens);
+  trainer.initialise_parameters();
+  trainer.step(train.lr);  // oneDNN compiles its kernels at first use
+  trainer.step(train.lr);
+  std::vector<double> seconds;
+  for (int i = 0; i < flags.steps; ++i) {
+    const Timer timer;
+    trainer.step(train.lr);
+    seconds.push_back(timer.seconds());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  const auto step_tokens = static_cast<double>(flags.batch_size) * config.ctx_len;
+  const double products = product_seconds(config, flags.batch_size, gemm_precision(flags.precision));
+  Json json;
+  json["arch"] = config.arch;
+  json["n_layer"] = config.n_layer;
+  json["n_embd"] = config.n_embd;
+  json["vocab_size"] = config.vocab_size;
+  json["ctx_len"] = config.ctx_len;
+  json["batch_size"] = flags.batch_size;
+  json["precision"] = name_of(gemm_precision(flags.precision));
+  json["parameters"] = trainer.layout().parameter_count();
+  json["tokens_per_second"] = step_tokens / median;
+  json["step_seconds"] = {{"min", seconds.front()}, {"median", median}, {"max", seconds.back()}};
+  json["product_seconds"] = products;
+  json["share_outside_products"] = 1.0 - products / median;
+  json["peak_memory_mb"] = peak_megabytes();
+  return json;
+}
+
+void print_train(const Json& json) {
+  fmt::print("training {} {} x {}, V = {}, T = {}, B = {}, {}, {} parameters\n",
+             json["arch"].get<std::string>(), json["n_layer"].get<int>(), json["n_embd"].get<int>(),
+             json["vocab_size"].get<int>(), json["ctx_len"].get<int>(), json["batch_size"].get<int>(),
+             json["precision"].get<std::string>(), quantity(json["parameters"].get<double>()));
+  fmt::print("  {:<44} {:>10.0f}\n", "tokens/s (median step)", json["tokens_per_second"].get<double>());
+  fmt::print("  {:<44} {:>10.1f}\n", "step [ms]", 1e3 * json["step_seconds"]["median"].get<double>());
+  fmt::print("  {:<44} {:>10.1f}\n", "its matrix products alone, run bare [ms]",
+             1e3 * json["product_seconds"].get<double>());
+  fmt::print("  {:<44} {:>9.1f}%\n", "share of the step outside them",
+             100.0 * json["share_outside_products"].get<double>());
+  fmt::print("  {:<44} {:>10.0f}\n\n", "peak memory of the process [MB]",
+             json["peak_memory_mb"].get<double>());
+}
+
+void print_kernels(const Json& kernels) {
+  fmt::print("{:<34} {:>10} {:>10} {:>10}\n", "kernel", "ms", "GFLOP/s", "GB/s");
+  for (const Json& kernel : kernels) {
+    const auto cell = [&](const char* key) {
+      return kernel.contains(key) ? fmt::format("{:.1f}", kernel[key].get<double>()) : std::string("-");
+    };
+    fmt::print("{:<34} {:>10.3f} {:>10} {:>10}\n", kernel["name"].get<std::string>(),
+               1e3 * kernel["seconds"].get<double>(), cell("gflops"), cell("gbytes"));
+  }
+}
+
+int bench(const BenchFlags& flags) {
+  const ModelConfig config = model_of(flags);
+  Json json;
+  json["simd"] = simd_target();
+  json["threads"] = thread_count();
+  if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
+  if (flags.what != "kernels") {
+    json["train"] = bench_train(flags, config);
+    if (!flags.json) print_train(json["train"]);
+  }
+  if (flags.what != "train") {
+    json["kernels"] = bench_kernels(config, flags.batch_size, gemm_precision(flags.precision));
+    if (!flags.json) print_kernels(json["kernels"]);
+  }
+  if (flags.json) fmt::print("{}\n", json.dump(2));
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_bench(CLI::App& app) {
+  app.footer("Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench kernels --json");
+  auto flags = std::make_shared<BenchFlags>(app);
+  auto set_threads = add_threads_flag(app);
+  return [flags, set_threads] {
+    set_threads();
+    return bench(*flags);
+  };
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,33 @@
+// A subcommand of the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <functional>
+
+namespace spikegpt::cli {
+
+// Adds its flags to `app` and returns what runs when the command was given. The result is the exit status.
+using Registrar = std::function<int()> (*)(CLI::App& app);
+
+struct Command {
+  const char* name;
+  const char* about;
+  Registrar add;
+};
+
+// Becomes true at Ctrl-C or SIGTERM, after install_stop_handler(). A second signal ends the process at once.
+const std::atomic<bool>& stop_requested();
+void install_stop_handler();
+
+// Adds --threads to a command; call the result before work starts.
+std::function<void()> add_threads_flag(CLI::App& app);
+
+std::function<int()> add_train(CLI::App& app);
+std::function<int()> add_generate(CLI::App& app);
+std::function<int()> add_eval(CLI::App& app);
+std::function<int()> add_inspect(CLI::App& app);
+std::function<int()> add_trace(CLI::App& app);
+std::function<int()> add_bench(CLI::App& app);
+
+}  // namespace spikegpt::cli

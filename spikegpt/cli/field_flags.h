@@ -1,0 +1,98 @@
+// Command-line flags and TOML keys for structs with a `visit` list of fields.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/json_fields.h"
+
+namespace spikegpt::cli {
+
+// A flag for every field: `n_layer` becomes --n-layer. Only the flags that were given count.
+template <class Fields>
+class FieldFlags {
+ public:
+  // `hidden` names fields that get no flag. The object must live as long as the app.
+  FieldFlags(CLI::App& app, const std::string& group, const std::vector<std::string>& hidden = {}) {
+    Fields::visit(values_, [&](const char* key, auto& field, const char* help) {
+      if (std::find(hidden.begin(), hidden.end(), key) != hidden.end()) return;
+      CLI::Option* option = add(app, flag_name(key), field, help);
+      option->group(group);
+      given_.push_back({key, option});
+    });
+  }
+  FieldFlags(const FieldFlags&) = delete;
+  FieldFlags& operator=(const FieldFlags&) = delete;
+
+  bool given(std::string_view key) const {
+    return std::any_of(given_.begin(), given_.end(), [&](const Given& flag) {
+      return flag.key == key && flag.option->count() > 0;
+    });
+  }
+  const Fields& values() const { return values_; }
+
+  // Sets the fields whose flags were given.
+  void apply(Fields& target) const {
+    const Json json = fields_to_json(values_);
+    Json chosen = Json::object();
+    for (const Given& flag : given_) {
+      if (flag.option->count() > 0) chosen[flag.key] = json[flag.key];
+    }
+    read_fields(chosen, "the command line", target);
+  }
+
+ private:
+  struct Given {
+    std::string key;
+    CLI::Option* option;
+  };
+
+  static std::string flag_name(std::string key) {
+    std::replace(key.begin(), key.end(), '_', '-');
+    return "--" + key;
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, bool& field, const char* help) {
+    return app.add_option(flag, field, help)->type_name("true|false")->capture_default_str();
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field,
+                          const char* help) {
+    const auto read = [&field](const std::string& word) {
+      if (word == "none") {
+        field.reset();
+        return true;
+      }
+      double number = 0.0;
+      if (!CLI::detail::lexical_cast(word, number)) return false;
+      field = number;
+      return true;
+    };
+    return app.add_option_function<std::string>(
+                  flag,
+                  [read, flag](const std::string& word) {
+                    if (!read(word)) throw CLI::ConversionError(word, flag);
+                  },
+                  help)
+        ->type_name("FLOAT|none");
+  }
+  template <class T>
+  static CLI::Option* add(CLI::App& app, const std::string& flag, T& field, const char* help) {
+    return app.add_option(flag, field, help)->capture_default_str();
+  }
+
+  Fields values_;
+  std::vector<Given> given_;
+};
+
+template <class Fields>
+bool has_field(std::string_view wanted) {
+  bool found = false;
+  const Fields fields;
+  Fields::visit(fields, [&](const char* key, const auto&, const char*) { found |= wanted == key; });
+  return found;
+}
+
+}  // namespace spikegpt::cli

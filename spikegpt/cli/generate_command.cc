@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/writer.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/model/model_files.h"
+
+namespace spikegpt::cli {
+namespace {
+
+struct GenerateFlags {
+  explicit GenerateFlags(CLI::App& app) : sampler(app, "Choice of tokens") {
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("--prompt", prompt, "what the text begins with");
+    app.add_option("--prompt-file", prompt_file, "read the prompt from a file; - = standard input");
+    app.add_option("--tokens", tokens, "how many tokens to write")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+    app.add_option("--stop", stop, "end before this text; may be given several times");
+    app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
+    app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
+  }
+
+  std::filesystem::path folder;
+  std::string prompt;
+  std::string prompt_file;
+  std::int64_t tokens = 200;
+  std::vector<std::string> stop;
+  bool no_echo = false;
+  bool quiet = false;
+  FieldFlags<SamplerConfig> sampler;
+};
+
+std::string read_prompt(const GenerateFlags& flags) {
+  if (!flags.prompt_file.empty() && !flags.prompt.empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "give --prompt or --prompt-file, not both");
+  }
+  const bool piped = flags.prompt.empty() && flags.prompt_file.empty() && isatty(STDIN_FILENO) == 0;
+  if (flags.prompt_file == "-" || piped) {
+    return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  }
+  return flags.prompt_file.empty() ? flags.prompt : read_text(flags.prompt_file);
+}
+
+void print_report(const WritingReport& report, const Session& session, const Tokenizer& tokenizer) {
+  const auto rate = [](std::int64_t count, double seconds) {
+    return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
+  };
+  fmt::print(stderr, "[{} {}s read at {:.0f}/s, {} written at {:.0f}/s", report.prompt_tokens,
+             tokenizer.unit(), rate(report.prompt_tokens, report.prompt_seconds), report.new_tokens,
+             rate(report.new_tokens, report.seconds));
+  if (session.firing_rate() > 0.0) {
+    fmt::print(stderr, ", {:.1f} % of the neurons firing", 100.0 * session.firing_rate());
+  }
+  fmt::print(stderr, "]\n");
+}
+
+void warn_of_unknown(const WritingReport& report, const Tokenizer& tokenizer) {
+  if (report.unknown == 0) return;
+  Unknowns unknowns;
+  unknowns.count = report.unknown;
+  for (const std::string& example : report.unknown_examples) unknowns.examples.push_back(example);
+  fmt::print(stderr, "spikegpt: the prompt has {}, replaced by \"{}\"\n", unknowns.describe(),
+             tokenizer.decode(std::vector<TokenId>{tokenizer.encode(" ").ids.at(0)}));
+}
+
+int generate(const GenerateFlags& flags) {
+  WritingOptions options;
+  options.prompt = read_prompt(flags);
+  options.tokens = flags.tokens;
+  options.stop = flags.stop;
+  flags.sampler.apply(options.sampler);
+  validate(options.sampler);
+  const StoredModel model = load_model(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder);
+  if (tokenizer->vocab_size() > model.config.vocab_size) {
+    throw Error(ErrorKind::kCorruptFile, "{}: the tokenizer has {} tokens, the model's vocabulary {}",
+                flags.folder.string(), tokenizer->vocab_size(), model.config.vocab_size);
+  }
+  install_stop_handler();
+  Session session(model.config, model.parameters.data());
+  if (!flags.no_echo) fmt::print("{}", options.prompt);
+  std::fflush(stdout);
+  const WritingReport report =
+      write_text(session, *tokenizer, options, stop_requested(), [](const std::string& piece) {
+        std::fwrite(piece.data(), 1, piece.size(), stdout);
+        std::fflush(stdout);
+      });
+  fmt::print("\n");
+  std::fflush(stdout);
+  warn_of_unknown(report, *tokenizer);
+  if (!flags.quiet) print_report(report, session, *tokenizer);
+  return stop_requested() ? 130 : 0;
+}
+
+}  // namespace
+
+std::function<int()> add_generate(CLI::App& app) {
+  app.footer(
+      "The text goes to standard output, everything else to standard error. Examples:\n"
+      "  spikegpt generate my-model --prompt \"In the beginning\" --tokens 400\n"
+      "  echo \"Dear Sir\" | spikegpt generate my-model --temperature 0.8 --stop \"Yours\"");
+  auto flags = std::make_shared<GenerateFlags>(app);
+  auto set_threads = add_threads_flag(app);
+  return [flags, set_threads] {
+    set_threads();
+    return generate(*flags);
+  };
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/progress.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/json_fields.h"
+#include "spikegpt/model/model_files.h"
+#include "spikegpt/model/recurrent_state.h"
+#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/text/tokenizer.h"
+
+namespace spikegpt::cli {
+namespace {
+
+struct InspectFlags {
+  explicit InspectFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model");
+    app.add_flag("--presets", presets, "list the named sizes instead");
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  std::filesystem::path folder;
+  bool presets = false;
+  bool json = false;
+};
+
+double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+int print_presets() {
+  constexpr int kExampleVocabulary = 205;
+  fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}\n", "preset", "L", "C", "T", "V", "parameters");
+  for (const Preset& preset : presets()) {
+    ModelConfig config;
+    config.vocab_size = kExampleVocabulary;
+    apply_preset(preset.name, config);
+    const ParameterLayout layout(config);
+    fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}  {}\n", preset.name, preset.n_layer, preset.n_embd,
+               preset.ctx_len, preset.vocab_size > 0 ? std::to_string(preset.vocab_size) : "text",
+               quantity(static_cast<double>(layout.parameter_count())), preset.about);
+  }
+  fmt::print("V = text: as many as the tokenizer finds; parameters are then for V = {}.\n",
+             kExampleVocabulary);
+  return 0;
+}
+
+struct Summary {
+  double mean = 0.0;
+  double std = 0.0;
+};
+
+Summary summarise(const float* values, std::int64_t count) {
+  double sum = 0.0;
+  double squares = 0.0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum += static_cast<double>(values[i]);
+    squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  }
+  const auto n = static_cast<double>(count);
+  return {sum / n, std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n)))};
+}
+
+void print_json(const StoredModel& model, const ParameterLayout& layout) {
+  Json json;
+  json["config"] = fields_to_json(model.config);
+  json["parameters"] = layout.parameter_count();
+  json["state_bytes"] = RecurrentState(model.config, 1).size_in_bytes();
+  for (const ParameterInfo& info : layout.infos()) {
+    const Summary summary = summarise(model.parameters.data() + info.offset, info.size);
+    json["tensors"].push_back(
+        {{"name", info.name}, {"shape", info.shape}, {"mean", summary.mean}, {"std", summary.std}});
+  }
+  for (const SpikeSite& site : spike_sites(model.config)) {
+    json["spike_sites"].push_back({{"name", site.name}, {"neurons", site.neurons}});
+  }
+  fmt::print("{}\n", json.dump(2));
+}
+
+void print_table(const StoredModel& model, const ParameterLayout& layout) {
+  fmt::print("configuration\n");
+  ModelConfig::visit(model.config, [](const char* key, const auto& field, const char* help) {
+    fmt::print("  {:<17} {:<12} {}\n", key, detail::to_json_value(field).dump(), help);
+  });
+  fmt::print("\n{:<34} {:<16} {:>12} {:>10} {:>10}\n", "parameter", "shape", "size", "mean", "std");
+  for (const ParameterInfo& info : layout.infos()) {
+    const Summary summary = summarise(model.parameters.data() + info.offset, info.size);
+    fmt::print("{:<34} {:<16} {:>12} {:>10.4f} {:>10.4f}\n", info.name,
+               fmt::format("[{}]", fmt::join(info.shape, ", ")), info.size, summary.mean, summary.std);
+  }
+  const auto floats = static_cast<std::size_t>(layout.parameter_count());
+  std::int64_t neurons = 0;
+  for (const SpikeSite& site : spike_sites(model.config)) neurons += site.neurons;
+  fmt::print("\nparameters    {:>12}  ({:.1f} MB as float32)\n", layout.parameter_count(),
+             megabytes(floats * sizeof(float)));
+  fmt::print("neurons       {:>12}\n", neurons);
+  fmt::print("state         {:>12}  bytes per text, whatever its length\n",
+             RecurrentState(model.config, 1).size_in_bytes());
+}
+
+int inspect(const InspectFlags& flags) {
+  if (flags.presets) return print_presets();
+  if (flags.folder.empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "expected the folder of a model, or --presets");
+  }
+  const StoredModel model = load_model(flags.folder);
+  const ParameterLayout layout(model.config);
+  if (flags.json) {
+    print_json(model, layout);
+    return 0;
+  }
+  const auto tokenizer = load_tokenizer(flags.folder);
+  fmt::print("{}: arch {}, tokenizer {} ({} tokens)\n\n", flags.folder.string(), model.config.arch,
+             tokenizer->kind(), tokenizer->vocab_size());
+  print_table(model, layout);
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_inspect(CLI::App& app) {
+  app.footer("Examples:\n  spikegpt inspect my-model\n  spikegpt inspect --presets");
+  auto flags = std::make_shared<InspectFlags>(app);
+  return [flags] { return inspect(*flags); };
+}
+
+}  // namespace spikegpt::cli

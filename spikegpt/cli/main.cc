@@ -1,0 +1,76 @@
+// The program: a table of commands, and the one place where errors become messages.
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdio>
+#include <new>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/kernels/simd.h"
+
+namespace {
+
+using spikegpt::cli::Command;
+
+constexpr int kUsageError = 2;
+constexpr int kFailure = 1;
+constexpr int kInterrupted = 130;
+
+constexpr std::array<Command, 6> kCommands = {{
+    {"train", "train a model on a text file", spikegpt::cli::add_train},
+    {"generate", "let a model write", spikegpt::cli::add_generate},
+    {"eval", "measure a model on a text", spikegpt::cli::add_eval},
+    {"inspect", "show what a model is made of, and the named sizes", spikegpt::cli::add_inspect},
+    {"trace", "record logits, spikes and membrane potentials, and gradients", spikegpt::cli::add_trace},
+    {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
+}};
+
+constexpr const char* kAbout =
+    "spikegpt: train and run spiking language models on an ordinary CPU.\n\n"
+    "A first run:\n"
+    "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"
+    "  spikegpt generate my-model --prompt \"Once upon a time\"\n";
+
+int report(const std::string& message, int status) {
+  fmt::print(stderr, "spikegpt: {}\n", message);
+  return status;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(kAbout, "spikegpt");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(36);
+  app.set_version_flag("--version", "spikegpt 0.1.0");
+  std::function<int()> chosen;
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.about);
+    auto action = command.add(*sub);
+    sub->callback([&chosen, action] { chosen = action; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return report(fmt::format("{} (see spikegpt {} --help)", error.what(),
+                              argc > 1 && argv[1][0] != '-' ? argv[1] : ""),
+                  kUsageError);
+  }
+  spikegpt::apply_simd_environment();
+  return chosen();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const spikegpt::Error& error) {
+    return report(error.what(),
+                  error.kind() == spikegpt::ErrorKind::kCancelled ? kInterrupted : kFailure);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; try a smaller model, batch or context", kFailure);
+  } catch (const std::exception& error) {
+    return report(error.what(), kFailure);
+  }
+}

@@ -1,0 +1,40 @@
+#include "spikegpt/cli/toml_file.h"
+
+#include <toml++/toml.h>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+
+namespace spikegpt::cli {
+namespace {
+
+Json to_json(const std::filesystem::path& path, const toml::node& node) {
+  if (const auto* value = node.as_boolean()) return value->get();
+  if (const auto* value = node.as_integer()) return value->get();
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_string()) {
+    return value->get() == "none" ? Json(nullptr) : Json(value->get());
+  }
+  const auto& where = node.source().begin;
+  throw Error(ErrorKind::kInvalidArgument,
+              "{}:{}:{}: expected key = value with a number, true, false or a string", path.string(),
+              where.line, where.column);
+}
+
+}  // namespace
+
+Json read_toml(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  Json json = Json::object();
+  try {
+    const toml::table table = toml::parse(text, path.string());
+    for (const auto& [key, node] : table) json[std::string(key.str())] = to_json(path, node);
+  } catch (const toml::parse_error& error) {
+    const auto& where = error.source().begin;
+    throw Error(ErrorKind::kInvalidArgument, "{}:{}:{}: {}", path.string(), where.line, where.column,
+                error.description());
+  }
+  return json;
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/train_display.h"
+#include "spikegpt/cli/train_settings.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+
+namespace spikegpt::cli {
+namespace {
+
+void refuse_existing_model(const std::filesystem::path& folder) {
+  for (const char* name : {"model.safetensors", "train.json", "checkpoints"}) {
+    if (!std::filesystem::exists(folder / name)) continue;
+    throw Error(ErrorKind::kInvalidArgument,
+                "{} already holds a model; choose another --out, or go on with --resume", folder.string());
+  }
+}
+
+TextCorpus load_data(const TrainSettings& settings, const TrainFlags& flags) {
+  CorpusOptions options;
+  options.data = settings.run.data;
+  options.valid = settings.run.valid;
+  options.valid_fraction = settings.train.valid_fraction;
+  options.tokenizer = settings.run.tokenizer;
+  options.ctx_len = settings.model.ctx_len;
+  if (!flags.resume()) return load_text_corpus(options);
+  return load_text_corpus(options, load_tokenizer(flags.out()));
+}
+
+void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer) {
+  if (settings.model.vocab_size >= tokenizer.vocab_size()) return;
+  throw Error(ErrorKind::kInvalidArgument, "the tokenizer has {} tokens, the model's vocabulary {}",
+              tokenizer.vocab_size(), settings.model.vocab_size);
+}
+
+// Checks that files can be made here before hours are spent.
+void prepare_folder(const TrainFlags& flags, const TrainSettings& settings, const Tokenizer& tokenizer) {
+  make_folder(flags.out());
+  if (!flags.resume()) tokenizer.save(flags.out());
+  save_settings(flags.out(), settings);
+}
+
+int train(const TrainFlags& flags) {
+  TrainSettings settings = flags.settings();
+  if (!flags.resume()) refuse_existing_model(flags.out());
+  validate(settings.train);
+  ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
+  shape.vocab_size = std::max(shape.vocab_size, 1);
+  validate(shape);
+  TextCorpus corpus = load_data(settings, flags);
+  const std::shared_ptr<const Tokenizer> tokenizer = corpus.tokenizer;
+  if (settings.model.vocab_size == 0) {
+    settings.model.vocab_size = static_cast<int>(tokenizer->vocab_size());
+  }
+  check_vocabulary(settings, *tokenizer);
+  prepare_folder(flags, settings, *tokenizer);
+
+  install_stop_handler();
+  TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
+  TrainingRun run({flags.out(), settings.model, settings.train, corpus}, flags.resume());
+  display.print_start(run.trainer(), corpus);
+  const RunOutcome outcome = run.run(stop_requested(), display);
+  display.print_end(outcome, flags.out());
+  return outcome.finished ? 0 : 130;
+}
+
+}  // namespace
+
+std::function<int()> add_train(CLI::App& app) {
+  app.footer(
+      "Flags win over --config, which wins over --preset. Examples:\n"
+      "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"
+      "  spikegpt train --data book.txt --out my-model --arch event --preset 45m --batch-size 4 --accumulate 3\n"
+      "  spikegpt train --out my-model --resume");
+  auto flags = std::make_shared<TrainFlags>(app);
+  auto set_threads = add_threads_flag(app);
+  return [flags, set_threads] {
+    set_threads();
+    return train(*flags);
+  };
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,106 @@
+#include "spikegpt/cli/train_display.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/writer.h"
+
+namespace spikegpt::cli {
+namespace {
+
+std::string firing(double rate) {
+  return rate > 0.0 ? fmt::format("  firing {:.1f}%", 100.0 * rate) : "";
+}
+
+}  // namespace
+
+TrainDisplay::TrainDisplay(const ModelConfig& model, const TrainConfig& train, const Tokenizer& tokenizer,
+                           std::string sample_prompt)
+    : model_(model), train_(train), tokenizer_(tokenizer), sample_prompt_(std::move(sample_prompt)) {}
+
+void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus) {
+  fmt::print("{} {} x {}, {} parameters, vocabulary of {} ({})\n", model_.arch, model_.n_layer,
+             model_.n_embd, quantity(static_cast<double>(trainer.layout().parameter_count())),
+             model_.vocab_size, tokenizer_.kind());
+  fmt::print("{} {}s to learn from, {} held out; {} x {} per step, {} products, {:.0f} MB\n",
+             quantity(static_cast<double>(corpus.train->size())), tokenizer_.unit(),
+             quantity(corpus.valid ? static_cast<double>(corpus.valid->size()) : 0.0),
+             train_.batch_size * train_.accumulate, model_.ctx_len,
+             name_of(gemm_precision(train_.precision)),
+             static_cast<double>(trainer.memory_in_bytes()) / 1e6);
+  if (corpus.unknowns.count > 0) {
+    fmt::print(stderr, "spikegpt: the held-out text has {}\n", corpus.unknowns.describe());
+  }
+  std::fflush(stdout);
+}
+
+void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress) {
+  const std::string amount = status_.is_terminal() ? bar(progress.fraction, 20)
+                                                   : fmt::format("{:3.0f}%", 100.0 * progress.fraction);
+  status_.update(fmt::format(
+      "{} step {}  {:.3f} bits/{}  loss {:.3f}  |g| {:.2f}{}  {} tok/s  {} left", amount, report.step,
+      report.bits(), tokenizer_.unit(), report.loss, report.gradient_norm, firing(report.firing_rate),
+      quantity(progress.tokens_per_second), duration(progress.seconds_left)));
+}
+
+void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result,
+                                 const float* parameters) {
+  status_.clear();
+  fmt::print("step {:>6}  held-out {:.4f} bits/{}  perplexity {:.2f}{}\n", step, result.bits(),
+             tokenizer_.unit(), result.perplexity(), firing(result.firing_rate));
+  if (step > 0 && train_.sample_tokens > 0) print_sample(parameters);
+  std::fflush(stdout);
+}
+
+void TrainDisplay::print_sample(const float* parameters) {
+  Session session(model_, parameters);
+  WritingOptions options;
+  options.prompt = sample_prompt_;
+  options.tokens = train_.sample_tokens;
+  options.sampler.seed = train_.seed;
+  std::string text = sample_prompt_;
+  write_text(session, tokenizer_, options, stop_requested(),
+             [&](const std::string& piece) { text += piece; });
+  std::string indented = "  | ";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') continue;
+    indented += c;
+    if (c == '\n') indented += "  | ";
+  }
+  fmt::print("{}\n", indented);
+}
+
+void TrainDisplay::on_checkpoint(const std::filesystem::path& path) {
+  if (status_.is_terminal()) return;
+  fmt::print("saved {}\n", path.string());
+  std::fflush(stdout);
+}
+
+void TrainDisplay::print_end(const RunOutcome& outcome, const std::filesystem::path& folder) {
+  status_.clear();
+  if (!outcome.finished) {
+    fmt::print("\nstopped after step {}; go on with: spikegpt train --out {} --resume\n", outcome.steps,
+               folder.string());
+    return;
+  }
+  const auto& unit = tokenizer_.unit();
+  fmt::print("\n{} steps in {}\n", outcome.steps, duration(outcome.seconds));
+  if (outcome.last.tokens > 0) {
+    if (outcome.first.tokens > 0) {
+      fmt::print("held-out bits per {}: {:.4f} before, {:.4f} after\n", unit, outcome.first.bits(),
+                 outcome.last.bits());
+    } else {
+      fmt::print("held-out bits per {}: {:.4f}\n", unit, outcome.last.bits());
+    }
+    if (outcome.last.firing_rate > 0.0) {
+      fmt::print("mean firing rate: {:.1f} % of the neurons per {}\n", 100.0 * outcome.last.firing_rate,
+                 unit);
+    }
+  }
+  fmt::print("the model is in {}\n", folder.string());
+}
+
+}  // namespace spikegpt::cli

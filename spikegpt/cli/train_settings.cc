@@ -1,0 +1,113 @@
+#include "spikegpt/cli/train_settings.h"
+
+#include "spikegpt/cli/toml_file.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+
+namespace spikegpt::cli {
+namespace {
+
+// The part of a flat object whose keys are fields of `Fields`.
+template <class Fields>
+Json part_of(const Json& all) {
+  Json part = Json::object();
+  for (const auto& [key, value] : all.items()) {
+    if (has_field<Fields>(key)) part[key] = value;
+  }
+  return part;
+}
+
+void check_keys(const Json& all, const std::string& where) {
+  for (const auto& [key, value] : all.items()) {
+    const bool known = key == "preset" || has_field<RunFields>(key) || has_field<ModelConfig>(key) ||
+                       has_field<TrainConfig>(key);
+    if (!known) {
+      throw Error(ErrorKind::kInvalidArgument,
+                  "{}: unknown key \"{}\"; the keys are the flags of spikegpt train --help, with _ for -",
+                  where, key);
+    }
+  }
+}
+
+}  // namespace
+
+TrainFlags::TrainFlags(CLI::App& app)
+    : run_(app, "Data"), model_(app, "Model", {"vocab_size"}), train_(app, "Training") {
+  app.add_option("--out", out_, "folder for the model, its checkpoints and metrics.jsonl")->required();
+  app.add_option("--config", config_path_, "TOML file with any of these flags as keys");
+  app.add_option("--preset", preset_, "named size: see spikegpt inspect --presets");
+  app.add_flag("--resume", resume_, "go on with the run in --out as if it had never stopped");
+  app.add_option("--sample-prompt", sample_prompt_, "what the sample texts begin with");
+}
+
+Json TrainFlags::config_file() const {
+  if (config_path_.empty()) return Json::object();
+  Json file = read_toml(config_path_);
+  check_keys(file, config_path_.string());
+  return file;
+}
+
+TrainSettings TrainFlags::settings() const {
+  const Json file = config_file();
+  const std::string where = config_path_.string();
+  TrainSettings settings;
+  if (resume_) {
+    settings = load_settings(out_);
+  } else {
+    ModelConfig chosen;
+    read_fields(part_of<ModelConfig>(file), where, chosen);
+    model_.apply(chosen);
+    settings.model = default_config(chosen.arch);
+    std::string preset = preset_;
+    if (preset.empty() && file.contains("preset")) {
+      if (!file["preset"].is_string()) {
+        throw Error(ErrorKind::kInvalidArgument, "{}: \"preset\" is not a string", where);
+      }
+      preset = file["preset"].get<std::string>();
+    }
+    if (!preset.empty()) apply_preset(preset, settings.model);
+  }
+  read_fields(part_of<RunFields>(file), where, settings.run);
+  read_fields(part_of<ModelConfig>(file), where, settings.model);
+  read_fields(part_of<TrainConfig>(file), where, settings.train);
+  run_.apply(settings.run);
+  model_.apply(settings.model);
+  train_.apply(settings.train);
+  if (settings.run.data.empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "--data FILE is missing: the text to learn from");
+  }
+  return settings;
+}
+
+void save_settings(const std::filesystem::path& folder, const TrainSettings& settings) {
+  Json json;
+  json["run"] = fields_to_json(settings.run);
+  json["run"]["data"] = std::filesystem::absolute(settings.run.data).string();
+  if (!settings.run.valid.empty()) {
+    json["run"]["valid"] = std::filesystem::absolute(settings.run.valid).string();
+  }
+  json["model"] = fields_to_json(settings.model);
+  json["train"] = fields_to_json(settings.train);
+  write_text_atomically(folder / "train.json", json.dump(2) + "\n");
+}
+
+TrainSettings load_settings(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "train.json";
+  if (!std::filesystem::exists(path)) {
+    throw Error(ErrorKind::kNotFound, "{} has no run to resume: it has no train.json", folder.string());
+  }
+  const Json json = Json::parse(read_text(path), nullptr, false);
+  TrainSettings settings;
+  const std::string where = path.string();
+  for (const char* part : {"run", "model", "train"}) {
+    if (!json.is_object() || !json.contains(part) || !json[part].is_object()) {
+      throw Error(ErrorKind::kCorruptFile, "{}: expected an object \"{}\"", where, part);
+    }
+  }
+  read_fields(json["run"], where, settings.run);
+  read_fields(json["model"], where, settings.model);
+  read_fields(json["train"], where, settings.train);
+  return settings;
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,62 @@
+// Everything `spikegpt train` is told: by preset, configuration file, flags, and the folder it goes on in.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+
+#include "spikegpt/cli/field_flags.h"
+#include "spikegpt/model/config.h"
+#include "spikegpt/train/train_config.h"
+
+namespace spikegpt::cli {
+
+struct RunFields {
+  std::string data;
+  std::string valid;
+  std::string tokenizer = "chars";
+
+  // As ModelConfig::visit.
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("data", self.data, "text file to learn from");
+    visitor("valid", self.valid, "held-out text; without it the end of --data is held out");
+    visitor("tokenizer", self.tokenizer, "chars (Unicode characters) or bytes (any file)");
+  }
+};
+
+struct TrainSettings {
+  RunFields run;
+  ModelConfig model;
+  TrainConfig train;
+};
+
+// The flags of `spikegpt train`, in the order in which they win: flag, configuration file, preset, default.
+class TrainFlags {
+ public:
+  explicit TrainFlags(CLI::App& app);
+
+  const std::filesystem::path& out() const { return out_; }
+  bool resume() const { return resume_; }
+  const std::string& sample_prompt() const { return sample_prompt_; }
+  // Throws Error for an unknown preset, key, or value.
+  TrainSettings settings() const;
+
+ private:
+  Json config_file() const;
+
+  std::filesystem::path out_;
+  std::filesystem::path config_path_;
+  std::string preset_;
+  std::string sample_prompt_;
+  bool resume_ = false;
+  FieldFlags<RunFields> run_;
+  FieldFlags<ModelConfig> model_;
+  FieldFlags<TrainConfig> train_;
+};
+
+// DIR/train.json. Reading throws Error (kNotFound, kCorruptFile).
+void save_settings(const std::filesystem::path& folder, const TrainSettings& settings);
+TrainSettings load_settings(const std::filesystem::path& folder);
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,102 @@
+#include "spikegpt/cli/writer.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "spikegpt/text/streaming_decoder.h"
+
+namespace spikegpt::cli {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Passes text on, except that a stop string ends it and what could become one waits.
+class StopFilter {
+ public:
+  StopFilter(const std::vector<std::string>& stops, const std::function<void(const std::string&)>& emit)
+      : stops_(stops), emit_(emit) {}
+
+  // Returns false when a stop string was met.
+  bool push(const std::string& text) {
+    held_ += text;
+    std::size_t end = std::string::npos;
+    for (const std::string& stop : stops_) {
+      if (!stop.empty()) end = std::min(end, held_.find(stop));
+    }
+    if (end != std::string::npos) {
+      held_.resize(end);
+      flush();
+      return false;
+    }
+    const std::size_t safe = held_.size() - waiting();
+    if (safe > 0) emit_(held_.substr(0, safe));
+    held_.erase(0, safe);
+    return true;
+  }
+  void flush() {
+    if (!held_.empty()) emit_(held_);
+    held_.clear();
+  }
+
+ private:
+  // Length of the longest end of `held_` that begins a stop string.
+  std::size_t waiting() const {
+    std::size_t longest = 0;
+    for (const std::string& stop : stops_) {
+      for (std::size_t size = std::min(stop.size(), held_.size()); size > longest; --size) {
+        if (held_.compare(held_.size() - size, size, stop, 0, size) == 0) longest = size;
+      }
+    }
+    return longest;
+  }
+
+  const std::vector<std::string>& stops_;
+  const std::function<void(const std::string&)>& emit_;
+  std::string held_;
+};
+
+std::vector<TokenId> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt,
+                                   WritingReport& report) {
+  Encoding encoding = tokenizer.encode(prompt);
+  if (encoding.ids.empty()) {
+    const auto end = tokenizer.end_of_text();
+    encoding = end ? Encoding{{*end}, 0, {}} : tokenizer.encode("\n");
+  }
+  report.unknown = encoding.unknown;
+  report.unknown_examples = encoding.unknown_examples;
+  report.prompt_tokens = static_cast<std::int64_t>(encoding.ids.size());
+  return encoding.ids;
+}
+
+}  // namespace
+
+WritingReport write_text(Session& session, const Tokenizer& tokenizer, const WritingOptions& options,
+                         const std::atomic<bool>& stop,
+                         const std::function<void(const std::string&)>& emit) {
+  WritingReport report;
+  Sampler sampler(options.sampler);
+  const std::vector<TokenId> prompt = prompt_tokens(tokenizer, options.prompt, report);
+  for (const TokenId token : prompt) sampler.observe(token);
+  const double start = now();
+  std::span<const float> logits = session.feed(prompt);
+  report.prompt_seconds = now() - start;
+
+  StreamingDecoder decoder(tokenizer);
+  StopFilter filter(options.stop, emit);
+  bool going = true;
+  while (going && report.new_tokens < options.tokens && !stop) {
+    const TokenId token = sampler.sample(logits);
+    if (token == tokenizer.end_of_text()) break;
+    ++report.new_tokens;
+    going = filter.push(decoder.push(token));
+    if (going && report.new_tokens < options.tokens) logits = session.feed({&token, 1});
+  }
+  if (going) filter.push(decoder.finish());
+  filter.flush();
+  report.seconds = now() - start - report.prompt_seconds;
+  return report;
+}
+
+}  // namespace spikegpt::cli

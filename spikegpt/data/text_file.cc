@@ -1,0 +1,56 @@
+#include "spikegpt/data/text_file.h"
+
+#include <optional>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/text/utf8.h"
+
+namespace spikegpt {
+namespace {
+
+void refuse_zero_byte(std::string_view text, const std::string& file) {
+  const std::size_t zero = text.find('\0');
+  if (zero == std::string_view::npos) return;
+  const bool utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
+  throw Error(ErrorKind::kInvalidArgument, "{} is {}, not UTF-8 text: it has a zero byte at {}; {}",
+              file, utf16 ? "UTF-16" : "binary", zero,
+              utf16 ? "convert it with iconv -f utf16 -t utf8"
+                    : "give a text file, or read it with --tokenizer bytes");
+}
+
+[[noreturn]] void refuse_encoding(std::string_view text, std::size_t at, const std::string& file) {
+  throw Error(ErrorKind::kInvalidArgument,
+              "{} is not UTF-8: byte {} (line {}) is 0x{:02X}; convert it (for Latin-1: iconv -f "
+              "latin1 -t utf8), or take --tokenizer bytes",
+              file, at, line_at(text, at), static_cast<unsigned char>(text[at]));
+}
+
+std::size_t count_invalid(std::string_view text) {
+  std::size_t count = 0;
+  while (const std::optional<std::size_t> at = find_invalid_utf8(text)) {
+    ++count;
+    text.remove_prefix(*at + static_cast<std::size_t>(decode_utf8(text.substr(*at)).length));
+  }
+  return count;
+}
+
+}  // namespace
+
+TextCheck check_for(const Tokenizer& tokenizer) {
+  return tokenizer.kind() == "bytes" ? TextCheck::kAnyBytes : TextCheck::kMostlyText;
+}
+
+TextFile::TextFile(const std::filesystem::path& path, TextCheck check) : file_(path) {
+  if (text().empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "{} is empty; a file with text is needed",
+                path.string());
+  }
+  if (check == TextCheck::kAnyBytes) return;
+  refuse_zero_byte(text(), path.string());
+  const std::optional<std::size_t> at = find_invalid_utf8(text());
+  if (at && (check == TextCheck::kUtf8 || count_invalid(text()) > text().size() / 100)) {
+    refuse_encoding(text(), *at, path.string());
+  }
+}
+
+}  // namespace spikegpt

@@ -1,0 +1,19 @@
+// A JSON file of a tokenizer, read with its faults named.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace spikegpt {
+
+// UTF-8 or UTF-16 with a byte order mark. Throws Error: as MappedFile; kCorruptFile with the byte
+// for ill-formed JSON, for a key that an object holds twice, and for nesting deeper than 64.
+nlohmann::json parse_json_file(const std::filesystem::path& file);
+
+// A text from a file as a message may show it: shortened, control characters and ill-formed bytes
+// replaced.
+std::string show_text(std::string_view text);
+
+}  // namespace spikegpt

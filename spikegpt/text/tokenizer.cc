@@ -1,0 +1,127 @@
+#include "spikegpt/text/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/text/byte_tokenizer.h"
+#include "spikegpt/text/char_tokenizer.h"
+#include "spikegpt/text/json_file.h"
+
+namespace spikegpt {
+namespace {
+
+constexpr std::size_t kMaxExamples = 5;
+
+// Everything that makes a tokenizer out of a corpus. A new kind is one line here.
+struct Maker {
+  std::string_view kind;
+  std::unique_ptr<Tokenizer> (*make)(std::string_view corpus);
+};
+constexpr std::array kMakers = {
+    Maker{"bytes",
+          [](std::string_view) -> std::unique_ptr<Tokenizer> {
+            return std::make_unique<ByteTokenizer>();
+          }},
+    Maker{"chars",
+          [](std::string_view corpus) -> std::unique_ptr<Tokenizer> {
+            return CharTokenizer::from_corpus(corpus);
+          }},
+};
+
+std::unique_ptr<Tokenizer> load_tokenizer_json(const std::filesystem::path& file) {
+  const nlohmann::json root = parse_json_file(file);
+  const std::string name = file.string();
+  if (root.is_object() && root.contains("spikegpt_tokenizer")) {
+    if (root["spikegpt_tokenizer"] == "bytes") return std::make_unique<ByteTokenizer>();
+    throw Error(ErrorKind::kUnsupported,
+                "{}: \"spikegpt_tokenizer\" is {}, this program knows \"bytes\"", name,
+                show_text(root["spikegpt_tokenizer"].dump()));
+  }
+  throw Error(ErrorKind::kUnsupported,
+              "{}: no tokenizer this program knows (\"spikegpt_tokenizer\" is missing)", name);
+}
+
+bool is_vocabulary_file(const std::filesystem::path& file) {
+  const nlohmann::json root = parse_json_file(file);
+  return root.is_object() && !root.contains("model") && !root.contains("spikegpt_tokenizer");
+}
+
+}  // namespace
+
+void Unknowns::add(std::string_view example) {
+  ++count;
+  if (examples.size() < kMaxExamples &&
+      std::find(examples.begin(), examples.end(), example) == examples.end()) {
+    examples.emplace_back(example);
+  }
+}
+
+void Unknowns::add(const Unknowns& other) {
+  const std::int64_t total = count + other.count;
+  for (const std::string& example : other.examples) add(example);
+  count = total;
+}
+
+std::string Unknowns::describe() const {
+  if (count == 0) return {};
+  return fmt::format("{} unknown character{}, for example {}", count, count == 1 ? "" : "s",
+                     fmt::join(examples, ", "));
+}
+
+Encoding Tokenizer::encode(std::string_view text) const {
+  Encoding encoding;
+  Unknowns unknowns = encode_into(text, [&](std::span<const TokenId> ids) {
+    encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
+  });
+  encoding.unknown = unknowns.count;
+  encoding.unknown_examples = std::move(unknowns.examples);
+  return encoding;
+}
+
+std::string_view Tokenizer::token_bytes(TokenId id) const {
+  if (id < 0 || id >= vocab_size()) {
+    throw Error(ErrorKind::kInvalidArgument, "token id {} is outside the vocabulary of {} {}s", id,
+                vocab_size(), unit());
+  }
+  return tokens_[static_cast<std::size_t>(id)];
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids) const {
+  std::string text;
+  for (const TokenId id : ids) text += token_bytes(id);
+  return text;
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file) {
+  std::error_code unreadable;
+  if (!std::filesystem::is_directory(folder_or_file, unreadable)) {
+    if (is_vocabulary_file(folder_or_file)) return CharTokenizer::load(folder_or_file);
+    return load_tokenizer_json(folder_or_file);
+  }
+  const auto tokenizer_file = folder_or_file / "tokenizer.json";
+  if (std::filesystem::exists(tokenizer_file, unreadable)) return load_tokenizer_json(tokenizer_file);
+  const auto vocabulary_file = folder_or_file / "vocab.json";
+  if (std::filesystem::exists(vocabulary_file, unreadable)) {
+    return CharTokenizer::load(vocabulary_file);
+  }
+  throw Error(ErrorKind::kNotFound, "{} holds no tokenizer: neither tokenizer.json nor vocab.json",
+              folder_or_file.string());
+}
+
+std::unique_ptr<Tokenizer> make_tokenizer(std::string_view kind, std::string_view corpus) {
+  for (const Maker& maker : kMakers) {
+    if (maker.kind == kind) return maker.make(corpus);
+  }
+  throw Error(ErrorKind::kInvalidArgument, "unknown tokenizer \"{}\"; known: {}", show_text(kind),
+              fmt::join(tokenizer_kinds(), ", "));
+}
+
+std::vector<std::string_view> tokenizer_kinds() {
+  std::vector<std::string_view> kinds;
+  for (const Maker& maker : kMakers) kinds.push_back(maker.kind);
+  return kinds;
+}
+
+}  // namespace spikegpt

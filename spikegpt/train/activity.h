@@ -1,0 +1,34 @@
+// How much the neurons of a model fire.
+#pragma once
+
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "spikegpt/model/spike_sites.h"
+
+namespace spikegpt {
+
+class Activity {
+ public:
+  explicit Activity(const ModelConfig& config) : counts_(spike_sites(config).size()) {
+    for (const SpikeSite& site : spike_sites(config)) neurons_ += site.neurons;
+  }
+
+  // Spikes per site, for RunOptions.
+  std::span<std::int64_t> counts() noexcept { return counts_; }
+  void reset() { counts_.assign(counts_.size(), 0); }
+  // Mean share of neurons that fired per token; 0 without neurons.
+  double firing_rate(std::int64_t tokens) const {
+    if (neurons_ == 0 || tokens == 0) return 0.0;
+    const auto spikes = std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
+    return static_cast<double>(spikes) / (static_cast<double>(neurons_) * static_cast<double>(tokens));
+  }
+
+ private:
+  std::vector<std::int64_t> counts_;
+  std::int64_t neurons_ = 0;
+};
+
+}  // namespace spikegpt

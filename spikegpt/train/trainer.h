@@ -1,0 +1,70 @@
+// One optimiser step after another: sample, forward, backward, update.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "spikegpt/core/aligned_buffer.h"
+#include "spikegpt/data/window_source.h"
+#include "spikegpt/model/network.h"
+#include "spikegpt/train/activity.h"
+#include "spikegpt/train/optimizer.h"
+#include "spikegpt/train/train_config.h"
+
+namespace spikegpt {
+
+struct StepReport {
+  std::int64_t step = 0;  // 1 for the first
+  double loss = 0.0;      // nats per token, before the update
+  double gradient_norm = 0.0;
+  double lr = 0.0;
+  double firing_rate = 0.0;
+  std::int64_t tokens = 0;
+  double bits() const;  // per token
+};
+
+// Holds the model being trained and everything a step needs. Allocates nothing after construction.
+class Trainer {
+ public:
+  // `windows` must outlive the trainer. Throws Error (kMemory, kInvalidArgument).
+  Trainer(const ModelConfig& model, const TrainConfig& config, const WindowSource& windows);
+
+  // First weights from the seed; for `event` also gains from the first batch.
+  void initialise_parameters();
+
+  // Runs one step. Throws Error (kDiverged) that names the step and the layer when the loss or a gradient is not
+  // finite; the parameters are then as they were.
+  StepReport step(double lr);
+
+  std::int64_t steps_done() const noexcept { return optimizer_.step(); }
+  const ModelConfig& model() const noexcept { return model_; }
+  const ParameterLayout& layout() const noexcept { return layout_; }
+  // Laid out by layout(). Call parameters_changed() after writing to them.
+  AlignedBuffer<float>& parameters() noexcept { return parameters_; }
+  void parameters_changed() { network_->set_parameters(parameters_.data()); }
+  Adam& optimizer() noexcept { return optimizer_; }
+  // For evaluation between steps: batch_size windows of ctx_len at most.
+  Network& network() noexcept { return *network_; }
+  std::size_t memory_in_bytes() const;
+
+ private:
+  void sample(std::int64_t micro);
+  double forward_backward(std::int64_t micro);
+  [[noreturn]] void report_bad_loss() const;
+  [[noreturn]] void report_bad_gradient() const;
+
+  ModelConfig model_;
+  TrainConfig config_;
+  const WindowSource& windows_;
+  ParameterLayout layout_;
+  AlignedBuffer<float> parameters_;
+  AlignedBuffer<float> gradients_;
+  Adam optimizer_;
+  std::unique_ptr<Network> network_;
+  Activity activity_;
+  std::vector<TokenId> tokens_;
+  std::vector<TokenId> targets_;
+};
+
+}  // namespace spikegpt

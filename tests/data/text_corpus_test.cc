@@ -1,0 +1,145 @@
+#include "spikegpt/data/text_corpus.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "spikegpt/core/files.h"
+#include "tests/support/shared_data.h"
+#include "tests/text/expect_error.h"
+
+namespace spikegpt {
+namespace {
+
+std::vector<TokenId> all_of(const TokenStreamPtr& stream) {
+  std::vector<TokenId> ids(static_cast<std::size_t>(stream->size()));
+  stream->read(0, ids);
+  return ids;
+}
+
+class TextCorpusTest : public testing::Test {
+ protected:
+  std::filesystem::path write(std::string_view name, std::string_view content) {
+    write_text_atomically(folder_ / name, content);
+    return folder_ / name;
+  }
+  CorpusOptions options(std::string_view content) {
+    CorpusOptions options;
+    options.data = write("data.txt", content);
+    options.ctx_len = 4;
+    options.valid_fraction = 0.1;
+    return options;
+  }
+  void expect_refused(const CorpusOptions& options, std::initializer_list<std::string_view> words) {
+    expect_error(ErrorKind::kInvalidArgument, words, [&] { load_text_corpus(options); });
+  }
+  TemporaryDirectory folder_;
+};
+
+TEST_F(TextCorpusTest, SplitsOffTheEnd) {
+  const TextCorpus corpus = load_text_corpus(options("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"));
+  ASSERT_EQ(corpus.train->size(), 36);
+  ASSERT_EQ(corpus.valid->size(), 4);
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.train)), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ");
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.valid)), "KLMN");
+  EXPECT_EQ(corpus.unknowns.count, 0);
+}
+
+TEST_F(TextCorpusTest, HoldsOutNothingOrAFewAtLeast) {
+  CorpusOptions all = options("abcdefgh");
+  all.valid_fraction = 0;
+  EXPECT_EQ(load_text_corpus(all).train->size(), 8);
+  EXPECT_EQ(load_text_corpus(all).valid, nullptr);
+  EXPECT_EQ(load_text_corpus(options("abcdefgh")).valid->size(), 2);
+}
+
+TEST_F(TextCorpusTest, ASeparateFileKeepsTheTokenizer) {
+  CorpusOptions with_file = options("abcabcabc ");
+  with_file.valid = write("valid.txt", "cab\u00E9z");
+  const TextCorpus corpus = load_text_corpus(with_file);
+  EXPECT_EQ(corpus.tokenizer->vocab_size(), 4);
+  EXPECT_EQ(corpus.train->size(), 10);
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.valid)), "cab  ");
+  EXPECT_EQ(corpus.unknowns.count, 2);
+}
+
+TEST_F(TextCorpusTest, AGivenTokenizerIsUsed) {
+  std::shared_ptr<const Tokenizer> bytes = make_tokenizer("bytes", "");
+  const TextCorpus corpus = load_text_corpus(options("h\u00E9llo w\u00F6rld"), bytes);
+  EXPECT_EQ(corpus.tokenizer, bytes);
+  EXPECT_EQ(corpus.train->size() + corpus.valid->size(), 13);
+}
+
+TEST_F(TextCorpusTest, BytesTakeAnything) {
+  CorpusOptions binary = options(std::string_view("\0\xFF\x80 binary\0", 11));
+  binary.tokenizer = "bytes";
+  EXPECT_EQ(load_text_corpus(binary).train->size(), 9);
+}
+
+TEST_F(TextCorpusTest, RefusesWhatIsNoText) {
+  expect_refused(options(""), {"data.txt", "empty"});
+  expect_refused(options(std::string_view("ELF\0\1\2\3\4", 8)), {"binary", "zero byte at 3"});
+  expect_refused(options(std::string_view("\xFF\xFE" "a\0b\0", 6)), {"UTF-16", "iconv"});
+  expect_refused(options("caf\xE9 au\nlait"), {"byte 3", "line 1", "0xE9", "--tokenizer bytes"});
+  CorpusOptions folder = options("abcdefgh");
+  folder.data = folder_.path();
+  expect_refused(folder, {"not a regular file"});
+  CorpusOptions missing = options("abcdefgh");
+  missing.data = folder_ / "missing.txt";
+  expect_error(ErrorKind::kNotFound, {"missing.txt"}, [&] { load_text_corpus(missing); });
+  missing = options("abcdefgh");
+  missing.valid = folder_ / "missing.txt";
+  expect_error(ErrorKind::kNotFound, {"missing.txt"}, [&] { load_text_corpus(missing); });
+}
+
+TEST_F(TextCorpusTest, ATokenizerThatExistsToleratesStrayBytesOnly) {
+  const std::shared_ptr<const Tokenizer> chars = make_tokenizer("chars", "abc ");
+  const std::string mostly = std::string(400, 'a') + "\xE9";
+  EXPECT_EQ(load_text_corpus(options(mostly), chars).unknowns.count, 1);
+  expect_error(ErrorKind::kInvalidArgument, {"not UTF-8", "byte 3"},
+               [&] { load_text_corpus(options("abc\xE9\xE8\xE7"), chars); });
+}
+
+TEST_F(TextCorpusTest, SaysHowMuchIsNeeded) {
+  CorpusOptions too_long = options("abcdefghij");
+  too_long.ctx_len = 1024;
+  expect_refused(too_long, {"8 characters", "1024", "1025", "2 are held out", "at most 7"});
+  too_long.valid = write("valid.txt", "abc");
+  expect_refused(too_long, {"10 characters", "at most 9"});
+  expect_refused(options("a"), {"1 character"});
+}
+
+TEST_F(TextCorpusTest, RefusesFractionsThatAreNone) {
+  for (const double fraction : {-0.1, 1.0, 2.0, std::nan("")}) {
+    CorpusOptions strange = options("abcdefghij");
+    strange.valid_fraction = fraction;
+    expect_refused(strange, {"valid_fraction"});
+  }
+}
+
+TEST_F(TextCorpusTest, RefusesUnknownTokenizers) {
+  CorpusOptions unknown = options("abcdefghij");
+  unknown.tokenizer = "words";
+  expect_refused(unknown, {"words", "bytes, chars"});
+}
+
+TEST_F(TextCorpusTest, EvaluationNeedsSomethingToPredict) {
+  const auto tokenizer = make_tokenizer("chars", "abc");
+  EXPECT_EQ(encode_text_file(write("two", "ab"), *tokenizer).tokens->size(), 2);
+  expect_error(ErrorKind::kInvalidArgument, {"at least 2"},
+               [&] { encode_text_file(write("one", "a"), *tokenizer); });
+}
+
+TEST(TextCorpusOfPlays, IsReadWhole) {
+  const auto path = shared_path("data/text/tinyshakespeare.txt");
+  if (!path) GTEST_SKIP() << "shared data data/text/tinyshakespeare.txt is absent";
+  CorpusOptions options;
+  options.data = *path;
+  options.ctx_len = 1024;
+  const TextCorpus corpus = load_text_corpus(options);
+  EXPECT_EQ(corpus.tokenizer->vocab_size(), 65);
+  EXPECT_EQ(corpus.train->size() + corpus.valid->size(), 1'115'394);
+}
+
+}  // namespace
+}  // namespace spikegpt
