@@ -48,6 +48,7 @@ function(spikegpt_test name)
     spikegpt_compile_options(test_${name})
     target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest_main)
     gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600
+                         ENVIRONMENT OMP_WAIT_POLICY=passive
                          TEST_PREFIX "${name}." WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
 endfunction()

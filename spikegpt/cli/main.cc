@@ -1,8 +1,10 @@
 // The program: a table of commands, and the one place where errors become messages.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "spikegpt/cli/command.h"
@@ -60,9 +62,19 @@ int run(int argc, char** argv) {
   return chosen();
 }
 
+// OpenMP threads wait for each other by spinning, by default for milliseconds. When another program has taken one
+// of the processors, that is time stolen from the very thread that is waited for: training was seen to slow down
+// a hundredfold. The runtime reads its settings before main, so the program starts itself again with a short spin.
+void limit_spinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", "2000", 1);
+  execv("/proc/self/exe", argv);  // returns only if it failed; all works without
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  limit_spinning(argv);
   try {
     return run(argc, argv);
   } catch (const spikegpt::Error& error) {

@@ -16,8 +16,8 @@ std::string_view name_of(ErrorKind kind) {
   return "unknown error";
 }
 
-Bug::Bug(std::string_view what, std::source_location where)
-    : std::logic_error(fmt::format("internal error: {} ({}:{}); please report this", what,
-                                   where.file_name(), where.line())) {}
+Bug::Bug(std::string_view what, SourcePlace where)
+    : std::logic_error(fmt::format("internal error: {} ({}:{}); please report this", what, where.file,
+                                   where.line)) {}
 
 }  // namespace spikegpt

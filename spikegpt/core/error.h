@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -37,16 +36,22 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+// A place in the source: as a default argument, the place of the call. (clang 14 lacks std::source_location.)
+struct SourcePlace {
+  const char* file;
+  int line;
+  constexpr SourcePlace(const char* at_file = __builtin_FILE(), int at_line = __builtin_LINE())
+      : file(at_file), line(at_line) {}
+};
+
 // A broken promise inside this program. Carries the place.
 class Bug : public std::logic_error {
  public:
-  explicit Bug(std::string_view what,
-               std::source_location where = std::source_location::current());
+  explicit Bug(std::string_view what, SourcePlace where = SourcePlace());
 };
 
 // Throws `Bug` when a condition that this program guarantees does not hold.
-inline void ensure(bool condition, std::string_view what,
-                   std::source_location where = std::source_location::current()) {
+inline void ensure(bool condition, std::string_view what, SourcePlace where = SourcePlace()) {
   if (!condition) throw Bug(what, where);
 }
 

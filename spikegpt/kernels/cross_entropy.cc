@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "spikegpt/core/inline.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/row_sum.h"
 #include "spikegpt/kernels/tiles.h"
@@ -38,7 +39,7 @@ SPIKEGPT_INLINE void loss_row(std::int64_t row, std::int64_t vocab_size,
   const float at_target = fast_exp(logits[target] - best) * (loss.scale / sum) - loss.scale;
   A* d_logits = loss.d_logits + row * vocab_size;
   const float scale = loss.scale / sum;
-#pragma GCC ivdep
+  SPIKEGPT_INDEPENDENT_ITERATIONS
   for (std::int64_t i = 0; i < vocab_size; ++i) {
     d_logits[i] = from_float<A>(fast_exp(logits[i] - best) * scale);
   }

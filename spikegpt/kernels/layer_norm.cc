@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "spikegpt/core/inline.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/row_sum.h"
 #include "spikegpt/kernels/tiles.h"
@@ -58,7 +59,7 @@ SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
                             return to_float(d_y[c]) * weight[c] * ((x[c] - mean) * inverse_std);
                           });
     const bool accumulate = norm.accumulate;
-#pragma GCC ivdep
+    SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t c = 0; c < channels; ++c) {
       const float normal = (x[c] - mean) * inverse_std;
       const float d = to_float(d_y[c]);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "spikegpt/core/inline.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/kernels/tiles.h"
@@ -21,7 +22,7 @@ namespace spikegpt::HWY_NAMESPACE {
 template <class A>
 SPIKEGPT_INLINE void gate(std::int64_t n, const A* HWY_RESTRICT receptance, const A* value,
                           A* output) {
-#pragma GCC ivdep
+  SPIKEGPT_INDEPENDENT_ITERATIONS
   for (std::int64_t i = 0; i < n; ++i) {
     output[i] = from_float<A>(sigmoid(to_float(receptance[i])) * to_float(value[i]));
   }
@@ -34,7 +35,7 @@ SPIKEGPT_INLINE void gate_gradient(const Piece& piece, const SigmoidGateBackward
   const A* d_output = gate.d_output + piece.first;
   A* d_receptance = gate.d_receptance + piece.first;
   A* d_value = gate.d_value + piece.first;
-#pragma GCC ivdep
+  SPIKEGPT_INDEPENDENT_ITERATIONS
   for (std::int64_t i = 0; i < piece.size; ++i) {
     const float d = to_float(d_output[i]);
     const float open = sigmoid(to_float(receptance[i]));
@@ -81,7 +82,7 @@ SPIKEGPT_INLINE void add_residual(const Piece& piece, const float* x, const A* H
                                   const Dropout& dropout, float* out) {
   const std::int64_t end = piece.first + piece.size;
   if (dropout.probability <= 0.0f) {
-#pragma GCC ivdep
+    SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t i = piece.first; i < end; ++i) out[i] = x[i] + to_float(branch[i]);
     return;
   }
@@ -89,7 +90,7 @@ SPIKEGPT_INLINE void add_residual(const Piece& piece, const float* x, const A* H
   for (std::int64_t first = piece.first; first < end; first += kMaskElements) {
     dropout_scales(dropout, first, scales);
     const std::int64_t size = std::min(kMaskElements, end - first);
-#pragma GCC ivdep
+    SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t i = 0; i < size; ++i) {
       out[first + i] = (x[first + i] + to_float(branch[first + i])) * scales[i];
     }

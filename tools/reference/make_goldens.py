@@ -218,8 +218,8 @@ def report(case, seed, tensors, smallest, noise):
     firing = f"firing {min(rates):.2f}-{max(rates):.2f}" if rates else "no neurons"
     silent = [name for name, value in tensors.items() if name.startswith("grad.") and np.abs(value).max() < 1e-7]
     print(f"{case.name}: seed {seed}, margin {smallest:.1e}, float32 error {noise:.1e}, {firing}, "
-          f"loss {tensors['loss'][0]:.4f}, training {tensors['train.losses'][0]:.4f} -> {tensors['train.losses'][-1]:.4f}"
-          + (f", zero gradients: {silent}" if silent else ""), flush=True)
+          f"loss {tensors['loss'][0]:.4f}, training {tensors['train.losses'][0]:.4f} -> "
+          f"{tensors['train.losses'][-1]:.4f}" + (f", zero gradients: {silent}" if silent else ""), flush=True)
 
 
 def write_case(case, folder):

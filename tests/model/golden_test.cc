@@ -1,0 +1,142 @@
+// The whole model against an independent PyTorch implementation: logits, spikes, gradients, training.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "spikegpt/kernels/adam.h"
+#include "tests/support/model_case.h"
+
+namespace spikegpt::test {
+namespace {
+
+constexpr float kL2Wrap = 1e-4f;
+
+class GoldenModel : public testing::TestWithParam<const char*> {
+ protected:
+  GoldenModel()
+      : file_(read_safetensors(golden_folder() / (std::string(GetParam()) + ".safetensors"))),
+        config_(config_from_json(file_.metadata().at("config"), GetParam())),
+        parameters_(config_),
+        idx_(raw_values<std::int32_t>(tensor("idx"))),
+        targets_(raw_values<std::int32_t>(tensor("targets"))),
+        batch_(tensor("idx").shape.at(0)) {
+    for (const ParameterInfo& info : parameters_.layout().infos()) {
+      const TensorView& stored = tensor("param." + info.name);
+      EXPECT_EQ(stored.shape, info.shape) << info.name;
+      copy_as_float(stored, parameters_.of(info));
+    }
+  }
+
+  const TensorView& tensor(const std::string& name) const {
+    const TensorView* found = file_.find(name);
+    if (found == nullptr) throw std::runtime_error("golden file without " + name);
+    return *found;
+  }
+
+  std::unique_ptr<Network> network(bool recompute = false) const {
+    NetworkOptions options;
+    options.plan = {batch_, static_cast<std::int64_t>(idx_.size()) / batch_, true, recompute};
+    auto made = make_network(config_, options);
+    made->set_parameters(parameters_.data());
+    return made;
+  }
+
+  LossOptions loss_options() const {
+    return {targets_, 1.0 / static_cast<double>(targets_.size()), kL2Wrap};
+  }
+
+  void expect_gradients(const FlatParameters& gradients) const {
+    for (const ParameterInfo& info : gradients.layout().infos()) {
+      const std::vector<float> expected = floats_of(tensor("grad." + info.name));
+      double difference = 0.0;
+      double norm = 0.0;
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        const double d = static_cast<double>(gradients.of(info)[i]) - static_cast<double>(expected[i]);
+        difference += d * d;
+        norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+      }
+      // 1e-7: what float rounding leaves where the true gradient is zero.
+      EXPECT_LE(std::sqrt(difference), 2e-4 * std::sqrt(norm) + 1e-7) << info.name;
+    }
+  }
+
+  WeightFile file_;
+  ModelConfig config_;
+  FlatParameters parameters_;
+  std::vector<std::int32_t> idx_;
+  std::vector<std::int32_t> targets_;
+  std::int64_t batch_;
+};
+
+TEST_P(GoldenModel, LogitsSpikesAndLoss) {
+  const auto net = network();
+  SpikeRecorder recorder;
+  RunOptions run;
+  run.probe = &recorder;
+  net->forward({idx_, batch_}, run);
+  const std::vector<float> expected = floats_of(tensor("logits"));
+  std::vector<float> logits(expected.size());
+  net->logits(0, static_cast<std::int64_t>(idx_.size()), logits.data());
+  for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(logits[i], expected[i], 1e-4) << i;
+  const auto sites = spike_sites(config_);
+  for (std::size_t s = 0; s < sites.size(); ++s) {
+    const auto spikes = raw_values<std::uint8_t>(tensor(sites[s].name));
+    EXPECT_EQ(recorder.site(static_cast<int>(s)), std::vector<float>(spikes.begin(), spikes.end()))
+        << sites[s].name;
+  }
+  EXPECT_NEAR(mean_loss(net->losses(targets_)), static_cast<double>(floats_of(tensor("loss"))[0]), 1e-5);
+}
+
+TEST_P(GoldenModel, Gradients) {
+  const auto net = network();
+  FlatParameters gradients(config_);
+  net->forward({idx_, batch_}, {});
+  net->losses_and_gradients(loss_options(), gradients.data());
+  expect_gradients(gradients);
+}
+
+TEST_P(GoldenModel, GradientsWithRecomputation) {
+  const auto net = network(true);
+  FlatParameters gradients(config_);
+  net->forward({idx_, batch_}, {});
+  net->losses_and_gradients(loss_options(), gradients.data());
+  expect_gradients(gradients);
+}
+
+TEST_P(GoldenModel, FiveStepsOfAdam) {
+  const std::vector<std::int32_t> batches = raw_values<std::int32_t>(tensor("train.batches"));
+  const std::vector<float> losses = floats_of(tensor("train.losses"));
+  const auto net = network();
+  FlatParameters gradients(config_);
+  FlatParameters first_moment(config_);
+  FlatParameters second_moment(config_);
+  std::vector<double> scratch(static_cast<std::size_t>(squared_norm_scratch_size(gradients.size())));
+  for (std::size_t step = 0; step < losses.size(); ++step) {
+    const std::span<const std::int32_t> all(batches);
+    const auto idx = all.subspan(2 * step * idx_.size(), idx_.size());
+    const auto targets = all.subspan((2 * step + 1) * idx_.size(), idx_.size());
+    gradients.clear();
+    net->set_parameters(parameters_.data());
+    net->forward({idx, batch_}, {});
+    LossOptions options = loss_options();
+    options.targets = targets;
+    const double loss = mean_loss(net->losses_and_gradients(options, gradients.data()));
+    EXPECT_NEAR(loss, static_cast<double>(losses[step]), 1e-4) << "step " << step;
+    const double norm = std::sqrt(squared_norm(gradients.size(), gradients.data(), scratch.data()));
+    AdamStep update;
+    update.step = static_cast<std::int64_t>(step) + 1;
+    update.gradient_scale = std::min(1.0, 1.0 / (norm + 1e-6));
+    adam_update(gradients.size(), update,
+                {parameters_.data(), gradients.data(), first_moment.data(), second_moment.data()});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, GoldenModel,
+    testing::Values("spikegpt", "spikegpt_ffnpre", "spikegpt_odd", "spikegpt_t1", "spikegpt_b1",
+                    "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre", "event",
+                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding"),
+    [](const auto& test) { return std::string(test.param); });
+
+}  // namespace
+}  // namespace spikegpt::test

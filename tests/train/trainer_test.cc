@@ -1,0 +1,220 @@
+// Training steps, evaluation and resuming.
+#include "spikegpt/train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/data/window_sampler.h"
+#include "spikegpt/train/checkpoint.h"
+#include "spikegpt/train/evaluation.h"
+#include "spikegpt/train/schedule.h"
+#include "tests/support/shared_data.h"
+
+namespace spikegpt::test {
+namespace {
+
+// 0 0 1 1 2 2 ... 9 9 over and over, with a rare surprise: what comes next depends on two tokens.
+TokenStreamPtr counting_text(std::int64_t size) {
+  std::vector<TokenId> text;
+  for (std::int64_t i = 0; i < size; ++i) text.push_back(static_cast<TokenId>(i % 97 == 0 ? 10 : i / 2 % 10));
+  return make_token_stream(text, 11);
+}
+
+ModelConfig small_model(const std::string& arch) {
+  ModelConfig config = default_config(arch);
+  config.n_layer = 2;
+  config.n_embd = 24;
+  config.vocab_size = 11;
+  config.ctx_len = 20;
+  return config;
+}
+
+TrainConfig small_run() {
+  TrainConfig config;
+  config.batch_size = 4;
+  config.lr = 5e-3;
+  config.precision = "f32";
+  return config;
+}
+
+struct Bench {
+  Bench(const ModelConfig& model, const TrainConfig& train)
+      : windows(counting_text(2000), model.ctx_len, train.seed), trainer(model, train, windows) {
+    trainer.initialise_parameters();
+  }
+  WindowSampler windows;
+  Trainer trainer;
+};
+
+std::vector<float> copy(const AlignedBuffer<float>& values) {
+  return {values.span().begin(), values.span().end()};
+}
+
+class TrainerTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(TrainerTest, Learns) {
+  Bench bench(small_model(GetParam()), small_run());
+  const double first = bench.trainer.step(5e-3).loss;
+  double last = 0.0;
+  for (int i = 0; i < 80; ++i) last = bench.trainer.step(5e-3).loss;
+  EXPECT_GT(first, 2.0);
+  EXPECT_LT(last, 0.6 * first);
+  EXPECT_EQ(bench.trainer.steps_done(), 81);
+}
+
+TEST_P(TrainerTest, ResumedIsBitIdentical) {
+  const TemporaryDirectory folder;
+  for (const char* precision : {"f32", "auto"}) {
+    TrainConfig config = small_run();
+    config.precision = precision;
+    config.accumulate = 2;
+    Bench whole(small_model(GetParam()), config);
+    for (int i = 0; i < 6; ++i) whole.trainer.step(1e-3);
+
+    Bench before(small_model(GetParam()), config);
+    for (int i = 0; i < 3; ++i) before.trainer.step(1e-3);
+    const auto path = save_checkpoint(folder.path(), before.trainer, 12.5, 1);
+    Bench after(small_model(GetParam()), config);
+    const CheckpointInfo info = load_checkpoint(path, after.trainer);
+    EXPECT_EQ(info.step, 3);
+    EXPECT_EQ(info.seconds, 12.5);
+    for (int i = 0; i < 3; ++i) after.trainer.step(1e-3);
+
+    EXPECT_EQ(copy(after.trainer.parameters()), copy(whole.trainer.parameters()));
+    EXPECT_EQ(copy(after.trainer.optimizer().second_moment()), copy(whole.trainer.optimizer().second_moment()));
+  }
+}
+
+TEST_P(TrainerTest, ThreadsChangeNothingOutsideTheProducts) {
+  std::vector<std::vector<float>> results;
+  for (const int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    Bench bench(small_model(GetParam()), small_run());
+    for (int i = 0; i < 3; ++i) bench.trainer.step(1e-3);
+    results.push_back(copy(bench.trainer.parameters()));
+  }
+  set_thread_count(0);
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+TEST_P(TrainerTest, AccumulationIsABiggerBatch) {
+  ModelConfig model = small_model(GetParam());
+  model.dropout = 0.0;
+  TrainConfig config = small_run();
+  config.batch_size = 4;
+  Bench whole(model, config);
+  config.batch_size = 2;
+  config.accumulate = 2;
+  Bench parts(model, config);
+  for (int i = 0; i < 3; ++i) {
+    const StepReport a = whole.trainer.step(1e-3);
+    const StepReport b = parts.trainer.step(1e-3);
+    EXPECT_NEAR(a.loss, b.loss, 1e-5);
+    EXPECT_NEAR(a.gradient_norm, b.gradient_norm, 1e-4 * a.gradient_norm);
+    EXPECT_EQ(a.tokens, b.tokens);
+  }
+}
+
+TEST_P(TrainerTest, BadNumbersNameStepAndPlaceAndChangeNothing) {
+  Bench bench(small_model(GetParam()), small_run());
+  bench.trainer.step(1e-3);
+  const ParameterInfo* output = bench.trainer.layout().find("blocks.1.ffn.receptance.weight");
+  bench.trainer.parameters()[static_cast<std::size_t>(output->offset)] = std::nanf("");
+  bench.trainer.parameters_changed();
+  const auto before = copy(bench.trainer.optimizer().first_moment());
+  try {
+    bench.trainer.step(1e-3);
+    FAIL() << "the loss cannot be finite";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kDiverged);
+    const std::string what = error.what();
+    EXPECT_NE(what.find("step 2"), std::string::npos) << what;
+    // In spikegpt the neurons swallow the NaN (it is not above the threshold), but its gradient is still none.
+    const bool named = what.find("block 1") != std::string::npos || what.find("blocks.1") != std::string::npos;
+    EXPECT_TRUE(named) << what;
+  }
+  EXPECT_EQ(copy(bench.trainer.optimizer().first_moment()), before);
+}
+
+TEST_P(TrainerTest, EvaluationCarriesState) {
+  const ModelConfig model = small_model(GetParam());
+  Bench bench(model, small_run());
+  for (int i = 0; i < 60; ++i) bench.trainer.step(5e-3);
+  const TokenStreamPtr text = counting_text(403);
+  EvaluationOptions options;
+  options.ctx_len = 20;
+  options.batch = 3;
+  const EvaluationResult windows = evaluate_windows(model, bench.trainer.network(), text, options);
+  const EvaluationResult carried = evaluate_carried(model, bench.trainer.network(), text, options);
+  EXPECT_EQ(windows.tokens, 402);
+  EXPECT_EQ(carried.tokens, 402);
+  options.ctx_len = 3;
+  const EvaluationResult short_windows = evaluate_windows(model, bench.trainer.network(), text, options);
+  EXPECT_LT(carried.loss, 0.7 * short_windows.loss) << "memory must help a text like this";
+  options.ctx_len = 7;  // other chunks, same text
+  const EvaluationResult other = evaluate_carried(model, bench.trainer.network(), text, options);
+  EXPECT_NEAR(other.loss, carried.loss, 1e-5);
+  EXPECT_EQ(other.firing_rate, carried.firing_rate);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TrainerTest, testing::Values("spikegpt", "rwkv", "event"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(Calibration, StartsNeuronsAtAHealthyRate) {
+  ModelConfig model = small_model("event");
+  model.n_layer = 4;
+  model.n_embd = 64;
+  Bench bench(model, small_run());
+  const StepReport report = bench.trainer.step(1e-9);
+  EXPECT_GT(report.firing_rate, 0.08);
+  EXPECT_LT(report.firing_rate, 0.30);
+}
+
+TEST(Checkpoints, KeepTheNewest) {
+  const TemporaryDirectory folder;
+  Bench bench(small_model("rwkv"), small_run());
+  EXPECT_FALSE(newest_checkpoint(folder.path()).has_value());
+  std::vector<std::filesystem::path> paths;
+  for (int i = 0; i < 4; ++i) {
+    bench.trainer.step(1e-3);
+    paths.push_back(save_checkpoint(folder.path(), bench.trainer, 0.0, 2));
+  }
+  EXPECT_EQ(newest_checkpoint(folder.path()), paths.back());
+  EXPECT_FALSE(std::filesystem::exists(paths[1]));
+  EXPECT_TRUE(std::filesystem::exists(paths[2]));
+}
+
+TEST(Checkpoints, RefuseAnotherModel) {
+  const TemporaryDirectory folder;
+  Bench bench(small_model("rwkv"), small_run());
+  const auto path = save_checkpoint(folder.path(), bench.trainer, 0.0, 2);
+  ModelConfig wider = small_model("rwkv");
+  wider.n_embd = 32;
+  Bench other(wider, small_run());
+  try {
+    load_checkpoint(path, other.trainer);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kCorruptFile);
+    EXPECT_NE(std::string(error.what()).find("emb.weight"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Schedule, WarmsUpThenFollowsACosine) {
+  TrainConfig config;
+  config.lr = 1e-3;
+  config.lr_final = 1e-5;
+  config.warmup_steps = 9;
+  EXPECT_NEAR(learning_rate(config, 0, 0.0), 1e-5 + 0.1 * 9.9e-4, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 8, 0.0), 1e-5 + 0.9 * 9.9e-4, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 9, 0.0), 1e-3, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 50, 0.5), 0.5 * (1e-3 + 1e-5), 1e-12);
+  EXPECT_NEAR(learning_rate(config, 100, 1.0), 1e-5, 1e-12);
+}
+
+}  // namespace
+}  // namespace spikegpt::test
