@@ -1,6 +1,7 @@
 // The neurons that the tests of the spike scan go through.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,12 @@ inline const std::vector<SurrogateKind>& all_surrogates() {
       SurrogateKind::kPiecewiseExp, SurrogateKind::kSoftSign, SurrogateKind::kErf,
       SurrogateKind::kGaussian,     SurrogateKind::kStraightThrough};
   return kinds;
+}
+
+// How long a sequence to run smoothly. The primitive of straight-through leaves [0, 1], and a hard reset by such
+// numbers is an unstable map: any rounding grows without bound.
+inline std::int64_t smooth_tokens(SurrogateKind kind) {
+  return kind == SurrogateKind::kStraightThrough ? 3 : 17;
 }
 
 }  // namespace spikegpt::test

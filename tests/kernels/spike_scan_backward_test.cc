@@ -21,7 +21,7 @@ TEST(LifReference, GradientIsTheDerivative) {
       p.surrogate.kind = kind;
       std::vector<double> x;
       std::vector<double> d_spikes;
-      for (int t = 0; t < 9; ++t) {
+      for (std::int64_t t = 0; t < smooth_tokens(kind); ++t) {
         x.push_back(0.7 + 1.6 * random.next_normal());
         d_spikes.push_back(random.next_normal());
       }
@@ -258,10 +258,10 @@ TEST(SpikeScanBackwardTest, CarriesTheGradientAcrossACut) {
 
 // The kernel's own forward in smooth mode, then its backward, against the derivative of the whole in double.
 TEST(SpikeScanBackwardTest, IsTheDerivativeOfForward) {
-  const SequenceShape shape{2, 17, 13};
   for (const LifCase& neuron : lif_cases()) {
     for (const SurrogateKind kind : all_surrogates()) {
       SCOPED_TRACE(neuron.name + ", " + std::string(name_of(kind)));
+      const SequenceShape shape{2, smooth_tokens(kind), 13};
       LifParameters p = neuron.parameters;
       p.surrogate.kind = kind;
       Inputs<float, float> in(shape, 25);

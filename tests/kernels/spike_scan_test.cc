@@ -172,10 +172,10 @@ TYPED_TEST(SpikeScan, CutInPiecesIsTheWhole) {
 }
 
 TYPED_TEST(SpikeScan, SmoothModeFollowsThePrimitive) {
-  const SequenceShape shape{3, 17, 65};
-  const Inputs<TypeParam> in(shape, 9);
   for (const SurrogateKind kind : all_surrogates()) {
     SCOPED_TRACE(name_of(kind));
+    const SequenceShape shape{3, smooth_tokens(kind), 65};
+    const Inputs<TypeParam> in(shape, 9);
     for (const LifCase& neuron : lif_cases()) {
       SCOPED_TRACE(neuron.name);
       LifParameters parameters = neuron.parameters;
