@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -66,8 +66,11 @@ int eval(const EvalFlags& flags) {
   options.max_tokens = flags.max_tokens;
   NetworkOptions network_options;
   network_options.precision = gemm_precision(flags.precision);
-  network_options.plan.batch = flags.batch_size;
-  network_options.plan.tokens = options.ctx_len;
+  // No more memory than the text can use.
+  const std::int64_t predictions = text.tokens->size() - 1;
+  network_options.plan.tokens = std::min(options.ctx_len, predictions);
+  options.batch = std::min<std::int64_t>(flags.batch_size, (predictions - 1) / options.ctx_len + 1);
+  network_options.plan.batch = options.batch;
   const auto network = make_network(model.config, network_options);
   network->set_parameters(model.parameters.data());
 
@@ -79,7 +82,6 @@ int eval(const EvalFlags& flags) {
     const double fraction = static_cast<double>(done) / static_cast<double>(all);
     status.update(fmt::format("{} {} of {} tokens, {}", bar(fraction, 20), done, all, phase));
   };
-  options.batch = flags.batch_size;
   const EvaluationResult windows = evaluate_windows(model.config, *network, text.tokens, options);
   phase = "carried state";
   const EvaluationResult carried = evaluate_carried(model.config, *network, text.tokens, options);

@@ -19,7 +19,7 @@ namespace {
 struct GenerateFlags {
   explicit GenerateFlags(CLI::App& app) : sampler(app, "Choice of tokens") {
     app.add_option("model", folder, "folder of the model")->required();
-    app.add_option("--prompt", prompt, "what the text begins with");
+    prompt_option = app.add_option("--prompt", prompt, "what the text begins with");
     app.add_option("--prompt-file", prompt_file, "read the prompt from a file; - = standard input");
     app.add_option("--tokens", tokens, "how many tokens to write")
         ->capture_default_str()
@@ -29,7 +29,10 @@ struct GenerateFlags {
     app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
   }
 
+  bool prompt_given() const { return prompt_option->count() > 0; }
+
   std::filesystem::path folder;
+  CLI::Option* prompt_option = nullptr;
   std::string prompt;
   std::string prompt_file;
   std::int64_t tokens = 200;
@@ -40,10 +43,10 @@ struct GenerateFlags {
 };
 
 std::string read_prompt(const GenerateFlags& flags) {
-  if (!flags.prompt_file.empty() && !flags.prompt.empty()) {
+  if (!flags.prompt_file.empty() && flags.prompt_given()) {
     throw Error(ErrorKind::kInvalidArgument, "give --prompt or --prompt-file, not both");
   }
-  const bool piped = flags.prompt.empty() && flags.prompt_file.empty() && isatty(STDIN_FILENO) == 0;
+  const bool piped = !flags.prompt_given() && flags.prompt_file.empty() && isatty(STDIN_FILENO) == 0;
   if (flags.prompt_file == "-" || piped) {
     return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
   }

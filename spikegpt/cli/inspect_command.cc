@@ -28,17 +28,32 @@ struct InspectFlags {
 
 double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
+constexpr int kExampleVocabulary = 205;
+
+std::int64_t parameter_count(const Preset& preset) {
+  ModelConfig config;
+  config.vocab_size = kExampleVocabulary;
+  apply_preset(preset.name, config);
+  return ParameterLayout(config).parameter_count();
+}
+
+int print_presets_json() {
+  Json json = Json::array();
+  for (const Preset& preset : presets()) {
+    json.push_back({{"name", preset.name}, {"n_layer", preset.n_layer}, {"n_embd", preset.n_embd},
+                    {"ctx_len", preset.ctx_len}, {"vocab_size", preset.vocab_size},
+                    {"parameters", parameter_count(preset)}, {"about", preset.about}});
+  }
+  fmt::print("{}\n", Json{{"presets", json}}.dump(2));
+  return 0;
+}
+
 int print_presets() {
-  constexpr int kExampleVocabulary = 205;
   fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}\n", "preset", "L", "C", "T", "V", "parameters");
   for (const Preset& preset : presets()) {
-    ModelConfig config;
-    config.vocab_size = kExampleVocabulary;
-    apply_preset(preset.name, config);
-    const ParameterLayout layout(config);
     fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}  {}\n", preset.name, preset.n_layer, preset.n_embd,
                preset.ctx_len, preset.vocab_size > 0 ? std::to_string(preset.vocab_size) : "text",
-               quantity(static_cast<double>(layout.parameter_count())), preset.about);
+               quantity(static_cast<double>(parameter_count(preset))), preset.about);
   }
   fmt::print("V = text: as many as the tokenizer finds; parameters are then for V = {}.\n",
              kExampleVocabulary);
@@ -99,7 +114,7 @@ void print_table(const StoredModel& model, const ParameterLayout& layout) {
 }
 
 int inspect(const InspectFlags& flags) {
-  if (flags.presets) return print_presets();
+  if (flags.presets) return flags.json ? print_presets_json() : print_presets();
   if (flags.folder.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "expected the folder of a model, or --presets");
   }

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <string>
+#include <string_view>
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/core/error.h"
@@ -39,6 +41,17 @@ int report(const std::string& message, int status) {
   return status;
 }
 
+// The parser finds a missing command before it finds a misspelt one.
+std::string usage_message(const std::string& fault, std::string_view first) {
+  std::string names;
+  for (const Command& command : kCommands) {
+    if (first == command.name) return fmt::format("{} (see spikegpt {} --help)", fault, first);
+    names += names.empty() ? command.name : std::string(", ") + command.name;
+  }
+  if (first.empty()) return fmt::format("expected a command: {} (see spikegpt --help)", names);
+  return fmt::format("unknown command \"{}\"; expected {} (see spikegpt --help)", first, names);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(kAbout, "spikegpt");
   app.require_subcommand(1);
@@ -54,9 +67,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    return report(fmt::format("{} (see spikegpt {} --help)", error.what(),
-                              argc > 1 && argv[1][0] != '-' ? argv[1] : ""),
-                  kUsageError);
+    return report(usage_message(error.what(), argc > 1 ? argv[1] : ""), kUsageError);
   }
   spikegpt::apply_simd_environment();
   return chosen();

@@ -36,9 +36,9 @@ void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer)
               tokenizer.vocab_size(), settings.model.vocab_size);
 }
 
-// Checks that files can be made here before hours are spent.
-void prepare_folder(const TrainFlags& flags, const TrainSettings& settings, const Tokenizer& tokenizer) {
-  make_folder(flags.out());
+// Called once the run was made: settings that it refuses must not take the place of those of an earlier run, and
+// must not keep the folder from being used by the next try.
+void save_description(const TrainFlags& flags, const TrainSettings& settings, const Tokenizer& tokenizer) {
   if (!flags.resume()) tokenizer.save(flags.out());
   save_settings(flags.out(), settings);
 }
@@ -56,11 +56,11 @@ int train(const TrainFlags& flags) {
     settings.model.vocab_size = static_cast<int>(tokenizer->vocab_size());
   }
   check_vocabulary(settings, *tokenizer);
-  prepare_folder(flags, settings, *tokenizer);
 
   install_stop_handler();
   TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
   TrainingRun run({flags.out(), settings.model, settings.train, corpus}, flags.resume());
+  save_description(flags, settings, *tokenizer);
   display.print_start(run.trainer(), corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
   display.print_end(outcome, flags.out());

@@ -61,8 +61,9 @@ std::vector<TokenId> prompt_tokens(const Tokenizer& tokenizer, const std::string
                                    WritingReport& report) {
   Encoding encoding = tokenizer.encode(prompt);
   if (encoding.ids.empty()) {
+    // What stands in for a prompt is not the user's: characters that it lacks are not reported.
     const auto end = tokenizer.end_of_text();
-    encoding = end ? Encoding{{*end}, 0, {}} : tokenizer.encode("\n");
+    encoding.ids = end ? std::vector<TokenId>{*end} : tokenizer.encode("\n").ids;
   }
   report.unknown = encoding.unknown;
   report.unknown_examples = encoding.unknown_examples;

@@ -38,6 +38,12 @@ void Sampler::observe(std::int32_t token) {
 void Sampler::penalise(std::span<const float> logits) {
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (!std::isfinite(logits[i])) {
+      throw Error(ErrorKind::kDiverged,
+                  "the model's output for token {} is {}; expected finite numbers: its weights are damaged, or it "
+                  "was trained with too large a learning rate",
+                  i, logits[i]);
+    }
     candidates_.push_back({static_cast<std::int32_t>(i), logits[i], 0.0});
   }
   if (config_.repetition_penalty == 1.0) return;

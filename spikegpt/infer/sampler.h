@@ -40,7 +40,7 @@ class Sampler {
  public:
   explicit Sampler(const SamplerConfig& config);
 
-  // logits [V], all finite. Remembers the token for the repetition penalty.
+  // logits [V]. Remembers the token for the repetition penalty. Throws Error (kDiverged) when one is not finite.
   std::int32_t sample(std::span<const float> logits);
   // Tells it of a token it did not draw: the prompt.
   void observe(std::int32_t token);

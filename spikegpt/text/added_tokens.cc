@@ -73,12 +73,12 @@ bool AddedTokenFinder::stands_alone(std::string_view text, std::size_t start,
   return end == text.size() || !is_word(decode_utf8(text.substr(end)));
 }
 
-AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size_t from,
-                                                Match match, const AddedToken& token) const {
-  while (token.lstrip && match.start > from) {
+AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size_t done,
+                                                Match match, const AddedToken& token) {
+  while (token.lstrip && match.start > done) {
     const Utf8Step step = step_before(text, match.start);
     if (!is_space(step)) break;
-    match.start = std::max(from, match.start - static_cast<std::size_t>(step.length));
+    match.start = std::max(done, match.start - static_cast<std::size_t>(step.length));
   }
   while (token.rstrip && match.end < text.size()) {
     const Utf8Step step = decode_utf8(text.substr(match.end));
@@ -88,8 +88,10 @@ AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size
   return match;
 }
 
-AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_t from) const {
-  if (tokens_.empty()) return {text.size(), text.size(), -1};
+AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_t from,
+                                               std::size_t done) const {
+  const Match none = {text.size(), text.size(), text.size(), -1};
+  if (tokens_.empty()) return none;
   for (std::size_t at = from; at < text.size(); ++at) {
     if (!starts_[static_cast<unsigned char>(text[at])]) continue;
     const int index = longest_at(text, at);
@@ -100,28 +102,26 @@ AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_
       at = end - 1;  // as the reference does, look on behind the match that was thrown away
       continue;
     }
-    return widen(text, from, {at, end, token.id}, token);
+    return widen(text, done, {at, end, end, token.id}, token);
   }
-  return {text.size(), text.size(), -1};
+  return none;
 }
 
 bool AddedTokenFinder::Cursor::next(TextPiece& piece) {
-  if (token_ >= 0) {
-    piece = {text_.substr(done_, token_end_ - done_), std::exchange(token_, -1)};
-    done_ = token_end_;
-    return true;
+  if (found_.token < 0) {
+    if (search_ == text_.size() && done_ == text_.size()) return false;
+    found_ = finder_.find(text_, search_, done_);
+    search_ = found_.content_end;
+    if (found_.start > done_) {
+      piece = {text_.substr(done_, found_.start - done_), -1};
+      done_ = found_.start;
+      return true;
+    }
+    if (found_.token < 0) return false;
   }
-  if (done_ == text_.size()) return false;
-  const Match match = finder_.find(text_, done_);
-  if (match.start > done_) {
-    piece = {text_.substr(done_, match.start - done_), -1};
-    token_ = match.token;
-    token_end_ = match.end;
-    done_ = match.start;
-    return true;
-  }
-  piece = {text_.substr(done_, match.end - done_), match.token};
-  done_ = match.end;
+  piece = {text_.substr(found_.start, found_.end - found_.start), found_.token};
+  done_ = found_.end;
+  found_.token = -1;
   return true;
 }
 

@@ -29,11 +29,20 @@ struct TextPiece {
 
 // Finds added tokens, leftmost first, of those that start at the same place the longest. Immutable.
 class AddedTokenFinder {
+  struct Match {
+    std::size_t start = 0;
+    std::size_t end = 0;
+    std::size_t content_end = 0;  // before rstrip
+    TokenId token = -1;
+  };
+
  public:
   // Contents must not be empty.
   explicit AddedTokenFinder(std::vector<AddedToken> tokens);
 
-  // Takes the pieces off the front of `text` one by one; none is empty.
+  // Takes the pieces off the front of `text` one by one; none is empty. The search goes on behind
+  // the content of a token even where rstrip took white space along, so that, as in the reference, a
+  // token of white space is found there once more.
   class Cursor {
    public:
     Cursor(const AddedTokenFinder& finder, std::string_view text) : finder_(finder), text_(text) {}
@@ -42,27 +51,23 @@ class AddedTokenFinder {
    private:
     const AddedTokenFinder& finder_;
     std::string_view text_;
-    std::size_t done_ = 0;
-    std::size_t token_end_ = 0;  // of a token that was found behind a piece handed over
-    TokenId token_ = -1;
+    std::size_t done_ = 0;    // all before is handed over
+    std::size_t search_ = 0;  // where the next token may start
+    Match found_;             // a token behind the piece handed over last
   };
 
  private:
-  struct Match {
-    std::size_t start = 0;
-    std::size_t end = 0;
-    TokenId token = -1;
-  };
   struct Node {
     std::vector<std::pair<unsigned char, int>> children;
     int token = -1;  // index into tokens_ of the token that ends here
   };
 
   void insert(int token);
-  Match find(std::string_view text, std::size_t from) const;
+  // The first token from `from` on; lstrip takes nothing from before `done`.
+  Match find(std::string_view text, std::size_t from, std::size_t done) const;
   int longest_at(std::string_view text, std::size_t at) const;
   bool stands_alone(std::string_view text, std::size_t start, std::size_t end) const;
-  Match widen(std::string_view text, std::size_t from, Match match, const AddedToken& token) const;
+  static Match widen(std::string_view text, std::size_t done, Match match, const AddedToken& token);
 
   std::vector<AddedToken> tokens_;
   std::vector<Node> nodes_;

@@ -29,6 +29,8 @@ class MergeTable {
   // The rank of a merge is its place; of two with the same pair the later one holds.
   explicit MergeTable(std::span<const Merge> merges);
 
+  // Ranks are below this.
+  std::size_t size() const noexcept { return size_; }
   // The merge of a pair; rank kNone when there is none.
   Entry find(TokenId left, TokenId right) const noexcept;
 
@@ -39,44 +41,47 @@ class MergeTable {
   };
   std::size_t slot_of(std::uint64_t key) const noexcept;
 
+  std::size_t size_;
   std::vector<Slot> slots_;  // a power of two, at most half full
 };
 
 // Merges one word again and again where the rank is smallest, leftmost first. Memory is kept from
-// word to word; O(n log n) for n symbols.
+// word to word. Time is linear in the word for merges that build on merges of smaller rank, as all
+// trained ones do, otherwise n log n.
 class WordMerger {
  public:
   explicit WordMerger(const MergeTable& table) : table_(&table) {}
   // Reduces `symbols` in place.
   void merge(std::vector<TokenId>& symbols);
 
+  // The three ways, all with the same result; for tests. By rank returns false and changes nothing
+  // where a merge makes one of smaller rank possible.
+  void merge_by_scan(std::vector<TokenId>& symbols);
+  bool merge_by_rank(std::vector<TokenId>& symbols);
+  void merge_by_heap(std::vector<TokenId>& symbols);
+
  private:
   struct Symbol {
-    TokenId id;
+    TokenId id;  // -1 = merged into the symbol before it
     std::int32_t previous;
     std::int32_t next;
   };
-  struct Candidate {
-    std::uint32_t rank;
-    std::int32_t left;
-    TokenId result;
-  };
-  // For std::*_heap, which keeps the largest on top.
-  struct Later {
-    bool operator()(const Candidate& a, const Candidate& b) const noexcept {
-      return a.rank != b.rank ? a.rank > b.rank : a.left > b.left;
-    }
-  };
 
-  void merge_short(std::vector<TokenId>& symbols);
-  void merge_long(std::vector<TokenId>& symbols);
-  void add_candidate(std::int32_t left);
-  void apply(const Candidate& candidate);
+  void start_chain(const std::vector<TokenId>& symbols);
+  void collect_chain(std::vector<TokenId>& symbols) const;
+  // The merge of the symbol at `left` and the next one.
+  MergeTable::Entry pair_at(std::int32_t left) const noexcept;
+  // Merges them if that still has the rank; says so.
+  bool apply(std::uint32_t rank, std::int32_t left) noexcept;
+  void add_to_heap(std::int32_t left);
+  void add_to_bucket(std::int32_t left);
 
   const MergeTable* table_;
-  std::vector<Symbol> chain_;
-  std::vector<Candidate> heap_;
-  std::vector<MergeTable::Entry> pairs_;  // of the short route: pairs_[i] joins symbols i and i + 1
+  std::vector<MergeTable::Entry> pairs_;           // by scan: pairs_[i] joins symbols i and i + 1
+  std::vector<Symbol> chain_;                      // by rank and by heap
+  std::vector<std::uint64_t> heap_;                // rank and place in one number
+  std::vector<std::vector<std::int32_t>> buckets_;  // by rank: places
+  std::vector<std::uint32_t> ranks_;               // a heap of those with a bucket in use
 };
 
 }  // namespace spikegpt

@@ -92,20 +92,19 @@ class BpeTokenizer::Encoder {
       if (piece.token >= 0) {
         put(piece.token);
       } else {
-        encode_plain(piece.text);
+        split(piece.text, 0);
       }
     }
   }
 
-  void encode_plain(std::string_view text) {
-    if (tokenizer_.definition_.add_prefix_space && !text.starts_with(' ')) {
+  // The patterns cut first, what they leave gets the prefix space, and is cut into words.
+  void split(std::string_view text, std::size_t level) {
+    const BpeDefinition& definition = tokenizer_.definition_;
+    if (level == definition.patterns.size() && definition.add_prefix_space &&
+        !text.starts_with(' ')) {
       prefixed_.assign(1, ' ').append(text);
       text = prefixed_;
     }
-    split(text, 0);
-  }
-
-  void split(std::string_view text, std::size_t level) {
     if (level == tokenizer_.splitters_.size()) {
       encode_word(text);
       return;

@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <memory>
+#include <vector>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
 namespace {
+
+using CodePoints = std::vector<utf8proc_int32_t>;
 
 utf8proc_option_t options_of(NormalForm form) {
   int options = UTF8PROC_STABLE;
@@ -21,19 +22,50 @@ utf8proc_option_t options_of(NormalForm form) {
   return static_cast<utf8proc_option_t>(options);
 }
 
+void append_decomposed(char32_t code_point, utf8proc_option_t options, CodePoints& out) {
+  constexpr std::size_t kLongest = 32;  // of all characters it is 18
+  const std::size_t before = out.size();
+  out.resize(before + kLongest);
+  int bound_class = 0;
+  const utf8proc_ssize_t length =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), out.data() + before,
+                              kLongest, options, &bound_class);
+  ensure(length >= 0 && static_cast<std::size_t>(length) <= kLongest,
+         "a character decomposes into a few");
+  out.resize(before + static_cast<std::size_t>(length));
+}
+
+int combining_class(utf8proc_int32_t code_point) {
+  return utf8proc_get_property(code_point)->combining_class;
+}
+
+// Canonical order of combining marks. The library would do it too, but in quadratic time.
+void order_marks(CodePoints& text) {
+  const auto is_starter = [](utf8proc_int32_t c) { return combining_class(c) == 0; };
+  for (auto at = text.begin(); at != text.end();) {
+    const auto marks = std::find_if_not(at, text.end(), is_starter);
+    at = std::find_if(marks, text.end(), is_starter);
+    std::stable_sort(marks, at, [](utf8proc_int32_t a, utf8proc_int32_t b) {
+      return combining_class(a) < combining_class(b);
+    });
+  }
+}
+
 // `text` is well formed.
 void append_normalized(NormalForm form, std::string_view text, std::string& out) {
-  if (text.empty()) return;
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &mapped, options_of(form));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  if (size == UTF8PROC_ERROR_NOMEM || size == UTF8PROC_ERROR_OVERFLOW) {
-    throw Error(ErrorKind::kMemory, "no memory to normalize {} bytes of text", text.size());
+  const utf8proc_option_t options = options_of(form);
+  CodePoints code_points;
+  while (!text.empty()) {
+    const Utf8Step step = decode_utf8(text);
+    append_decomposed(step.code_point, options, code_points);
+    text.remove_prefix(static_cast<std::size_t>(step.length));
   }
-  ensure(size >= 0, "well-formed text can be normalized");
-  out.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
+  order_marks(code_points);
+  const utf8proc_ssize_t length = utf8proc_normalize_utf32(
+      code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()), options);
+  ensure(length >= 0, "well-formed text can be normalized");
+  code_points.resize(static_cast<std::size_t>(length));
+  for (const utf8proc_int32_t c : code_points) append_utf8(out, static_cast<char32_t>(c));
 }
 
 struct Range {

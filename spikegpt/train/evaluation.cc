@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "spikegpt/core/error.h"
 #include "spikegpt/data/evaluation_windows.h"
 #include "spikegpt/train/activity.h"
 
@@ -20,6 +21,10 @@ class Tally {
   void add(std::span<const float> losses) {
     for (const float loss : losses) loss_ += static_cast<double>(loss);
     tokens_ += static_cast<std::int64_t>(losses.size());
+    if (!std::isfinite(loss_)) {
+      throw Error(ErrorKind::kDiverged, "the loss of the first {} tokens of the text is not a finite number",
+                  tokens_);
+    }
   }
   std::int64_t tokens() const { return tokens_; }
   EvaluationResult result() const {

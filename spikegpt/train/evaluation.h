@@ -28,11 +28,12 @@ struct EvaluationOptions {
   EvaluationProgress progress;
 };
 
-// Over windows that do not overlap: every window starts without memory.
+// Over windows that do not overlap: every window starts without memory. Throws Error (kDiverged) when the loss
+// is not finite.
 EvaluationResult evaluate_windows(const ModelConfig& config, Network& network,
                                   const TokenStreamPtr& tokens, const EvaluationOptions& options);
 
-// Over the text from start to end with the state carried along.
+// Over the text from start to end with the state carried along. Throws as above.
 EvaluationResult evaluate_carried(const ModelConfig& config, Network& network,
                                   const TokenStreamPtr& tokens, const EvaluationOptions& options);
 

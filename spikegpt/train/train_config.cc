@@ -15,7 +15,7 @@ void expect(bool holds, const char* key, const T& value, const char* expected) {
 
 void validate(const TrainConfig& c) {
   expect(c.steps >= 1 || c.minutes > 0.0, "steps", c.steps, "at least 1");
-  expect(c.minutes >= 0.0, "minutes", c.minutes, "0 or more");
+  expect(c.minutes >= 0.0 && c.minutes <= 1e7, "minutes", c.minutes, "0 to 10000000");
   expect(c.batch_size >= 1 && c.batch_size <= 65536, "batch_size", c.batch_size, "1 to 65536");
   expect(c.accumulate >= 1 && c.accumulate <= 65536, "accumulate", c.accumulate, "1 to 65536");
   expect(c.lr > 0.0 && c.lr < 10.0, "lr", c.lr, "a positive number below 10");

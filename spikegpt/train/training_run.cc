@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
 #include "spikegpt/data/window_sampler.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/train/checkpoint.h"
@@ -40,16 +41,20 @@ TrainingRun::TrainingRun(RunSetup setup, bool resume) : setup_(std::move(setup))
   windows_ = std::make_unique<WindowSampler>(setup_.corpus.train, setup_.model.ctx_len, setup_.train.seed);
   trainer_ = std::make_unique<Trainer>(setup_.model, setup_.train, *windows_);
   CheckpointInfo info;
-  if (resume) {
-    const auto newest = newest_checkpoint(setup_.folder);
-    if (!newest) {
-      throw Error(ErrorKind::kNotFound, "{} has no checkpoint to resume from", setup_.folder.string());
-    }
+  const auto newest = resume ? newest_checkpoint(setup_.folder) : std::nullopt;
+  if (newest) {
     info = load_checkpoint(*newest, *trainer_);
     saved_step_ = info.step;
   } else {
+    // A run that ended before its first checkpoint goes on from its start; a model without one is not touched.
+    if (resume && std::filesystem::exists(setup_.folder / "model.safetensors")) {
+      throw Error(ErrorKind::kNotFound,
+                  "{} has a model but no checkpoint to resume from: expected {}/checkpoints/step-*.safetensors",
+                  setup_.folder.string(), setup_.folder.string());
+    }
     trainer_->initialise_parameters();
   }
+  make_folder(setup_.folder);
   metrics_ = std::make_unique<MetricsLog>(setup_.folder / "metrics.jsonl", info.step);
   clock_ = std::make_unique<Clock>(info.seconds);
 }
@@ -71,7 +76,12 @@ EvaluationResult TrainingRun::evaluate(TrainingObserver& observer) {
   options.ctx_len = setup_.model.ctx_len;
   options.batch = setup_.train.batch_size;
   options.max_tokens = setup_.train.eval_tokens;
-  result = evaluate_windows(setup_.model, trainer_->network(), setup_.corpus.valid, options);
+  try {
+    result = evaluate_windows(setup_.model, trainer_->network(), setup_.corpus.valid, options);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "after step {}: {}; the first value that is none came out of {}",
+                trainer_->steps_done(), error.what(), trainer_->network().first_non_finite());
+  }
   metrics_->write(trainer_->steps_done(), result, clock_->seconds());
   observer.on_evaluation(trainer_->steps_done(), result, trainer_->parameters().data());
   return result;

@@ -46,7 +46,8 @@ struct RunSetup {
 
 class TrainingRun {
  public:
-  // A new run in a folder without one, or with `resume` the newest checkpoint of the folder. Throws Error.
+  // A new run in a folder without one, or with `resume` from the newest checkpoint of the folder (from the start
+  // when the run ended before its first). Throws Error; nothing in the folder has changed then.
   TrainingRun(RunSetup setup, bool resume);
   ~TrainingRun();
 

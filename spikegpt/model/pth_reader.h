@@ -1,0 +1,16 @@
+// PyTorch checkpoints: a zip archive with a pickle that describes tensors and a file for every storage.
+#pragma once
+
+#include <filesystem>
+
+#include "spikegpt/model/weight_file.h"
+
+namespace spikegpt {
+
+// Reads a state_dict saved by torch.save: a dict or OrderedDict of tensors, or one inside {"model": ...},
+// {"state_dict": ...} or {"module": ...}; a "module." in front of all names is dropped. Tensors become contiguous and keep
+// their format. Executes nothing. Throws Error: kNotFound, kIo, kCorruptFile, kUnsupported (an older format, or a
+// pickle that asks for anything but tensors).
+WeightFile read_pth(const std::filesystem::path& path);
+
+}  // namespace spikegpt
