@@ -167,7 +167,7 @@ std::function<int()> add_bench(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
-    set_threads();
+    set_threads(0);
     return bench(*flags);
   };
 }

@@ -27,10 +27,11 @@ void install_stop_handler() {
   std::signal(SIGTERM, request_stop);
 }
 
-std::function<void()> add_threads_flag(CLI::App& app) {
+std::function<void(int)> add_threads_flag(CLI::App& app) {
   auto threads = std::make_shared<int>(0);
-  app.add_option("--threads", *threads, "processors to use; 0 = all")->check(CLI::Range(0, 1024));
-  return [threads] { set_thread_count(*threads); };
+  app.add_option("--threads", *threads, "processors to use; 0 = as many as help")
+      ->check(CLI::Range(0, 1024));
+  return [threads](int otherwise) { set_thread_count(*threads > 0 ? *threads : otherwise); };
 }
 
 }  // namespace spikegpt::cli

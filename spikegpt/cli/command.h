@@ -20,8 +20,9 @@ struct Command {
 const std::atomic<bool>& stop_requested();
 void install_stop_handler();
 
-// Adds --threads to a command; call the result before work starts.
-std::function<void()> add_threads_flag(CLI::App& app);
+// Adds --threads to a command. Call the result before work starts: with the number to use where the user leaves it
+// open, 0 = all processors.
+std::function<void(int)> add_threads_flag(CLI::App& app);
 
 std::function<int()> add_train(CLI::App& app);
 std::function<int()> add_generate(CLI::App& app);

@@ -117,7 +117,7 @@ std::function<int()> add_eval(CLI::App& app) {
   auto flags = std::make_shared<EvalFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
-    set_threads();
+    set_threads(0);
     return eval(*flags);
   };
 }

@@ -75,7 +75,13 @@ void warn_of_unknown(const WritingReport& report, const Tokenizer& tokenizer) {
              tokenizer.decode(std::vector<TokenId>{tokenizer.encode(" ").ids.at(0)}));
 }
 
-int generate(const GenerateFlags& flags) {
+// A small model lies in the cache: sharing its steps between processors costs more than it gains.
+int useful_threads(const StoredModel& model) {
+  constexpr std::size_t kSmallModel = std::size_t{8} << 20;  // parameters
+  return model.parameters.size() < kSmallModel ? 1 : 0;
+}
+
+int generate(const GenerateFlags& flags, const std::function<void(int)>& set_threads) {
   WritingOptions options;
   options.prompt = read_prompt(flags);
   options.tokens = flags.tokens;
@@ -88,6 +94,7 @@ int generate(const GenerateFlags& flags) {
     throw Error(ErrorKind::kCorruptFile, "{}: the tokenizer has {} tokens, the model's vocabulary {}",
                 flags.folder.string(), tokenizer->vocab_size(), model.config.vocab_size);
   }
+  set_threads(useful_threads(model));
   install_stop_handler();
   Session session(model.config, model.parameters.data());
   if (!flags.no_echo) fmt::print("{}", options.prompt);
@@ -114,8 +121,7 @@ std::function<int()> add_generate(CLI::App& app) {
   auto flags = std::make_shared<GenerateFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
-    set_threads();
-    return generate(*flags);
+    return generate(*flags, set_threads);
   };
 }
 

@@ -70,7 +70,11 @@ int run(int argc, char** argv) {
     return report(usage_message(error.what(), argc > 1 ? argv[1] : ""), kUsageError);
   }
   spikegpt::apply_simd_environment();
-  return chosen();
+  const int status = chosen();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    return report("cannot write to standard output: is the disk full?", kFailure);
+  }
+  return status;
 }
 
 // OpenMP threads wait for each other by spinning, by default for milliseconds. When another program has taken one

@@ -9,15 +9,11 @@
 #include <cstdio>
 
 namespace spikegpt::cli {
-namespace {
-
-std::size_t terminal_width() {
+int StatusLine::width() {
   winsize size = {};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
 }
-
-}  // namespace
 
 StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO) == 1) {}
 StatusLine::~StatusLine() { clear(); }
@@ -29,7 +25,7 @@ void StatusLine::update(const std::string& line) {
   last_ = now;
   if (terminal_) {
     // Cut to the width: a line that wraps cannot be drawn over.
-    fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1));
+    fmt::print(stderr, "\r\x1b[K{}", line.substr(0, static_cast<std::size_t>(width() - 1)));
     shown_ = true;
   } else {
     fmt::print(stderr, "{}\n", line);

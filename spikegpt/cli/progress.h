@@ -12,6 +12,8 @@ class StatusLine {
   ~StatusLine();
 
   bool is_terminal() const noexcept { return terminal_; }
+  // Columns of the terminal.
+  static int width();
   // On a terminal: replaces the line, at most ten times a second. Piped: prints it at most every ten seconds.
   void update(const std::string& line);
   // Takes the line away, so that other text may be printed; ends by flushing.

@@ -164,7 +164,7 @@ std::function<int()> add_trace(CLI::App& app) {
   auto flags = std::make_shared<TraceFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
-    set_threads();
+    set_threads(0);
     return trace(*flags);
   };
 }

@@ -78,7 +78,7 @@ std::function<int()> add_train(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
-    set_threads();
+    set_threads(0);
     return train(*flags);
   };
 }

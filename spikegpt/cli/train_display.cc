@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 
 #include "spikegpt/cli/command.h"
@@ -12,7 +12,7 @@ namespace spikegpt::cli {
 namespace {
 
 std::string firing(double rate) {
-  return rate > 0.0 ? fmt::format("  firing {:.1f}%", 100.0 * rate) : "";
+  return rate > 0.0 ? fmt::format("  fire {:.1f}%", 100.0 * rate) : "";
 }
 
 }  // namespace
@@ -38,12 +38,16 @@ void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus)
 }
 
 void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress) {
-  const std::string amount = status_.is_terminal() ? bar(progress.fraction, 20)
-                                                   : fmt::format("{:3.0f}%", 100.0 * progress.fraction);
-  status_.update(fmt::format(
-      "{} step {}  {:.3f} bits/{}  loss {:.3f}  |g| {:.2f}{}  {} tok/s  {} left", amount, report.step,
-      report.bits(), tokenizer_.unit(), report.loss, report.gradient_norm, firing(report.firing_rate),
-      quantity(progress.tokens_per_second), duration(progress.seconds_left)));
+  const std::string figures = fmt::format(
+      "{} left  step {}  loss {:.3f}  {:.3f} bits  |g| {:.2f}{}  {} tok/s", duration(progress.seconds_left),
+      report.step, report.loss, report.bits(), report.gradient_norm, firing(report.firing_rate),
+      quantity(progress.tokens_per_second));
+  if (!status_.is_terminal()) {
+    return status_.update(fmt::format("{:3.0f}%  {}", 100.0 * progress.fraction, figures));
+  }
+  // The bar takes what the figures leave.
+  const int room = StatusLine::width() - static_cast<int>(figures.size()) - 11;
+  status_.update(fmt::format("{}  {}", bar(progress.fraction, std::clamp(room, 4, 24)), figures));
 }
 
 void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result,

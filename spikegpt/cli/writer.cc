@@ -84,11 +84,13 @@ WritingReport write_text(Session& session, const Tokenizer& tokenizer, const Wri
   std::span<const float> logits = session.feed(prompt);
   report.prompt_seconds = now() - start;
 
+  // A vocabulary may be larger than the tokenizer's, for round sizes: what has no text is never chosen.
+  const auto speakable = static_cast<std::size_t>(tokenizer.vocab_size());
   StreamingDecoder decoder(tokenizer);
   StopFilter filter(options.stop, emit);
   bool going = true;
   while (going && report.new_tokens < options.tokens && !stop) {
-    const TokenId token = sampler.sample(logits);
+    const TokenId token = sampler.sample(logits.first(std::min(logits.size(), speakable)));
     if (token == tokenizer.end_of_text()) break;
     ++report.new_tokens;
     going = filter.push(decoder.push(token));

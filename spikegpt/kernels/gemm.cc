@@ -4,7 +4,7 @@
 
 #include <array>
 #include <map>
-#include <mutex>
+#include <span>
 #include <tuple>
 
 #include "spikegpt/core/aligned_buffer.h"
@@ -67,6 +67,14 @@ memory::desc packed_layout(std::int64_t k, std::int64_t n, DType operand) {
       .weights_desc();
 }
 
+// Through the C interface: the C++ one builds a map for every call.
+void execute(const dnnl::primitive& primitive, std::span<const dnnl_exec_arg_t> arguments) {
+  const dnnl_status_t status = dnnl_primitive_execute(
+      primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data());
+  ensure(status == dnnl_success, "oneDNN failed to run a primitive");
+  stream().wait();
+}
+
 // A primitive with its three memory handles; belongs to one thread.
 struct Product {
   matmul primitive;
@@ -81,10 +89,7 @@ struct Product {
     const std::array<dnnl_exec_arg_t, 3> arguments = {{{DNNL_ARG_SRC, a.get()},
                                                        {DNNL_ARG_WEIGHTS, b.get()},
                                                        {DNNL_ARG_DST, c.get()}}};
-    const dnnl_status_t status = dnnl_primitive_execute(
-        primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data());
-    ensure(status == dnnl_success, "matrix product failed");
-    stream().wait();
+    execute(primitive, arguments);
   }
 };
 
@@ -131,10 +136,11 @@ std::string_view name_of(GemmPrecision precision) {
 struct PackedWeight::Implementation {
   std::int64_t k;
   std::int64_t n;
-  WeightUse use;
   DType operand;
-  memory::desc layout;
   AlignedBytes bytes;
+  memory from;  // the plain weight
+  memory to;    // the same in the layout of the product
+  dnnl::reorder reorder;
 };
 
 PackedWeight::PackedWeight(std::int64_t out, std::int64_t in, WeightUse use, GemmPrecision precision) {
@@ -143,8 +149,13 @@ PackedWeight::PackedWeight(std::int64_t out, std::int64_t in, WeightUse use, Gem
   const std::int64_t n = forward ? out : in;
   const DType operand = precision == GemmPrecision::kBf16 ? DType::kBf16 : DType::kF32;
   const memory::desc layout = packed_layout(k, n, operand);
+  // As a [k, n] operand the stored [out, in] is transposed for the forward use.
+  const memory::desc plain({k, n}, memory::data_type::f32, forward ? Tag::ba : Tag::ab);
+  AlignedBytes bytes(layout.get_size());
+  const memory from(plain, engine(), DNNL_MEMORY_NONE);
+  const memory to(layout, engine(), bytes.data());
   implementation_.reset(
-      new Implementation{k, n, use, operand, layout, AlignedBytes(layout.get_size())});
+      new Implementation{k, n, operand, std::move(bytes), from, to, dnnl::reorder(from, to)});
 }
 
 PackedWeight::~PackedWeight() = default;
@@ -152,14 +163,11 @@ PackedWeight::PackedWeight(PackedWeight&&) noexcept = default;
 PackedWeight& PackedWeight::operator=(PackedWeight&&) noexcept = default;
 
 void PackedWeight::pack(const float* weight) {
-  const Implementation& self = *implementation_;
-  // As a [k, n] operand the stored [out, in] is transposed for the forward use.
-  const Tag tag = self.use == WeightUse::kForward ? Tag::ba : Tag::ab;
-  const memory::desc plain({self.k, self.n}, memory::data_type::f32, tag);
-  memory from(plain, engine(), const_cast<float*>(weight));
-  memory to(self.layout, engine(), self.bytes.data());
-  dnnl::reorder(from, to).execute(stream(), from, to);
-  stream().wait();
+  Implementation& self = *implementation_;
+  self.from.set_data_handle(const_cast<float*>(weight));
+  const std::array<dnnl_exec_arg_t, 2> arguments = {
+      {{DNNL_ARG_FROM, self.from.get()}, {DNNL_ARG_TO, self.to.get()}}};
+  execute(self.reorder, arguments);
 }
 
 template <class A, class Y>

@@ -21,6 +21,18 @@ bool all_finite(const float* values, std::int64_t count) {
   return true;
 }
 
+// The parts of a flat vector, found once.
+struct Bound {
+  const float* flat = nullptr;
+  ModelWeights weights;
+
+  void bind(const ModelConfig& config, float* vector) {
+    if (flat == vector) return;
+    weights = bind_weights(config, vector);
+    flat = vector;
+  }
+};
+
 template <class A>
 class NetworkOf final : public Network {
  public:
@@ -40,9 +52,9 @@ class NetworkOf final : public Network {
   }
 
   void set_parameters(const float* flat) override {
-    weights_ = bind_weights(config_, const_cast<float*>(flat));  // only read
-    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].pack(weights_.blocks[i]);
-    head_.pack(weights_.head);
+    weights_.bind(config_, const_cast<float*>(flat));  // only read
+    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].pack(weights_.weights.blocks[i]);
+    head_.pack(weights_.weights.head);
   }
 
   void forward(const TokenBatch& batch, const RunOptions& run) override {
@@ -50,7 +62,7 @@ class NetworkOf final : public Network {
     begin(batch, run);
     embed();
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      blocks_[i].forward(pass_, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+      blocks_[i].forward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                          keep_.residual[i + 1]);
     }
     read_out();
@@ -74,12 +86,13 @@ class NetworkOf final : public Network {
   std::span<const float> losses_and_gradients(const LossOptions& loss, float* flat) override {
     ensure(plan_.trainable, "a network without a trainable plan has no gradients");
     check_tokens(loss.targets);
-    const ModelWeights gradients = bind_weights(config_, flat);
+    gradients_.bind(config_, flat);
+    const ModelWeights& gradients = gradients_.weights;
     head_backward(loss, gradients);
     read_out_backward(gradients);
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       if (plan_.recompute) repeat_block(i);
-      blocks_[i].backward(pass_, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+      blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                           keep_.d_residual, gradients.blocks[i]);
     }
     embed_backward(gradients);
@@ -144,8 +157,8 @@ class NetworkOf final : public Network {
 
   // x = LN0(embedding), the input of block 0.
   void embed() {
-    embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.embedding, keep_.embedded);
-    const LayerNormWeights& ln0 = weights_.blocks[0].ln0;
+    embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.weights.embedding, keep_.embedded);
+    const LayerNormWeights& ln0 = weights_.weights.blocks[0].ln0;
     layer_norm_forward<float>(pass_.shape.rows(), config_.n_embd,
                               {.x = keep_.embedded, .weight = ln0.weight, .bias = ln0.bias,
                                .y = keep_.residual[0], .mean = keep_.ln0_mean,
@@ -155,12 +168,12 @@ class NetworkOf final : public Network {
   void embed_backward(const ModelWeights& gradients) {
     layer_norm_backward<float>(
         pass_.shape.rows(), config_.n_embd,
-        {.x = keep_.embedded, .weight = weights_.blocks[0].ln0.weight, .mean = keep_.ln0_mean,
+        {.x = keep_.embedded, .weight = weights_.weights.blocks[0].ln0.weight, .mean = keep_.ln0_mean,
          .inverse_std = keep_.ln0_inverse_std, .d_y = keep_.d_residual, .d_x = keep_.d_residual,
          .accumulate = false, .d_weight = gradients.blocks[0].ln0.weight,
          .d_bias = gradients.blocks[0].ln0.bias, .scratch = keep_.scratch.sums});
     embedding_backward(tokens_, config_.n_embd, embedding_mode(),
-                       {weights_.embedding, keep_.d_residual, gradients.embedding});
+                       {weights_.weights.embedding, keep_.d_residual, gradients.embedding});
   }
 
   // head_input = LN_out(x), or with event_head the spikes of LIF(LN_out(x)).
@@ -168,8 +181,8 @@ class NetworkOf final : public Network {
     const bool fires = config_.event_head;
     A* const normal = fires ? keep_.scratch.branch : keep_.head_input;
     layer_norm_forward<A>(pass_.shape.rows(), config_.n_embd,
-                          {.x = keep_.residual.back(), .weight = weights_.ln_out.weight,
-                           .bias = weights_.ln_out.bias, .y = normal, .mean = keep_.out_mean,
+                          {.x = keep_.residual.back(), .weight = weights_.weights.ln_out.weight,
+                           .bias = weights_.weights.ln_out.bias, .y = normal, .mean = keep_.out_mean,
                            .inverse_std = keep_.out_inverse_std});
     if (!fires) return;
     neurons_forward<A>(pass_, {.site = head_site(config_), .neurons = config_.n_embd,
@@ -186,7 +199,7 @@ class NetworkOf final : public Network {
                                      .d_current = d_input});
     }
     layer_norm_backward<A>(pass_.shape.rows(), config_.n_embd,
-                           {.x = keep_.residual.back(), .weight = weights_.ln_out.weight,
+                           {.x = keep_.residual.back(), .weight = weights_.weights.ln_out.weight,
                             .mean = keep_.out_mean, .inverse_std = keep_.out_inverse_std,
                             .d_y = d_input, .d_x = keep_.d_residual, .accumulate = false,
                             .d_weight = gradients.ln_out.weight, .d_bias = gradients.ln_out.bias,
@@ -212,7 +225,7 @@ class NetworkOf final : public Network {
     again.state_out = nullptr;
     again.spike_counts = {};
     again.probe = nullptr;
-    blocks_[i].forward(again, weights_.blocks[i], keep_.blocks[i], keep_.residual[i],
+    blocks_[i].forward(again, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                        keep_.residual[i + 1]);
   }
 
@@ -230,7 +243,8 @@ class NetworkOf final : public Network {
   ActivationPlan plan_;
   std::vector<Block> blocks_;
   Linear head_;
-  ModelWeights weights_;
+  Bound weights_;
+  Bound gradients_;
   AlignedBytes memory_;
   Activations<A> keep_;
   Pass<A> pass_;

@@ -1,0 +1,82 @@
+// The neuron's formulas one by one, by hand; over time they are tested in tests/kernels/spike_scan_test.cc.
+#include "spikegpt/neurons/lif.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "spikegpt/neurons/heaviside.h"
+
+namespace spikegpt {
+namespace {
+
+TEST(Heaviside, FiresAtAndAboveTheThreshold) {
+  EXPECT_EQ(heaviside(0.0f), 1.0f);
+  EXPECT_EQ(heaviside(-0.0f), 1.0f);
+  EXPECT_EQ(heaviside(1e-45f), 1.0f);
+  EXPECT_EQ(heaviside(-1e-45f), 0.0f);
+  EXPECT_EQ(heaviside(std::numeric_limits<float>::infinity()), 1.0f);
+  EXPECT_EQ(heaviside(-std::numeric_limits<float>::infinity()), 0.0f);
+  EXPECT_EQ(heaviside(std::numeric_limits<float>::quiet_NaN()), 0.0f);
+}
+
+TEST(Lif, Charge) {
+  LifParameters p;
+  p.tau = 4.0f;
+  p.v_reset = -0.5f;
+  EXPECT_EQ((Lif<true, true>(p).charge(1.5f, 4.0f)), 1.5f + (4.0f - 2.0f) / 4.0f);
+  EXPECT_EQ((Lif<true, false>(p).charge(1.5f, 4.0f)), 1.5f - 2.0f / 4.0f + 4.0f);
+}
+
+TEST(Lif, AtRestItStays) {
+  LifParameters p;
+  p.v_reset = -0.5f;
+  p.tau = 3.0f;
+  EXPECT_EQ((Lif<true, false>(p).charge(-0.5f, 0.0f)), -0.5f);
+  EXPECT_EQ((Lif<true, true>(p).charge(-0.5f, 0.0f)), -0.5f);
+}
+
+TEST(Lif, Reset) {
+  LifParameters p;
+  p.v_threshold = 1.25f;
+  p.v_reset = -0.5f;
+  EXPECT_EQ((Lif<true, true>(p).reset(2.0f, 1.0f)), -0.5f);
+  EXPECT_EQ((Lif<true, true>(p).reset(0.75f, 0.0f)), 0.75f);
+  EXPECT_EQ((Lif<false, true>(p).reset(2.0f, 1.0f)), 0.75f);
+  EXPECT_EQ((Lif<false, true>(p).reset(0.75f, 0.0f)), 0.75f);
+}
+
+TEST(Lif, Derivatives) {
+  LifParameters p;
+  p.tau = 4.0f;
+  p.v_threshold = 1.25f;
+  p.v_reset = -0.5f;
+  EXPECT_EQ((Lif<true, true>(p).d_reset(2.0f, 1.0f, 0.5f)), (-0.5f - 2.0f) * 0.5f);
+  EXPECT_EQ((Lif<true, true>(p).d_reset(0.5f, 0.0f, 0.5f)), 1.0f + (-0.5f - 0.5f) * 0.5f);
+  EXPECT_EQ((Lif<false, true>(p).d_reset(2.0f, 1.0f, 0.5f)), 1.0f - 1.25f * 0.5f);
+  EXPECT_EQ((Lif<true, true>(p).d_charge_d_membrane()), 0.75f);
+  EXPECT_EQ((Lif<true, true>(p).d_charge_d_input()), 0.25f);
+  EXPECT_EQ((Lif<true, false>(p).d_charge_d_input()), 1.0f);
+  p.detach_reset = true;
+  EXPECT_EQ((Lif<true, true>(p).d_reset(2.0f, 1.0f, 0.5f)), 0.0f);
+  EXPECT_EQ((Lif<true, true>(p).d_reset(0.5f, 0.0f, 0.5f)), 1.0f);
+  EXPECT_EQ((Lif<false, true>(p).d_reset(2.0f, 1.0f, 0.5f)), 1.0f);
+}
+
+TEST(Lif, ParametersChooseTheFormula) {
+  const auto chosen = [](bool hard_reset, bool decay_input) {
+    LifParameters p;
+    p.hard_reset = hard_reset;
+    p.decay_input = decay_input;
+    int found = -1;
+    with_lif(p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
+    return found;
+  };
+  EXPECT_EQ(chosen(true, true), 3);
+  EXPECT_EQ(chosen(true, false), 2);
+  EXPECT_EQ(chosen(false, true), 1);
+  EXPECT_EQ(chosen(false, false), 0);
+}
+
+}  // namespace
+}  // namespace spikegpt
