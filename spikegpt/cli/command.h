@@ -28,6 +28,7 @@ std::function<int()> add_train(CLI::App& app);
 std::function<int()> add_generate(CLI::App& app);
 std::function<int()> add_eval(CLI::App& app);
 std::function<int()> add_inspect(CLI::App& app);
+std::function<int()> add_convert(CLI::App& app);
 std::function<int()> add_trace(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
 

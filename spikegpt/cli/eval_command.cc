@@ -27,6 +27,8 @@ struct EvalFlags {
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
     app.add_option("--precision", precision, "of the matrix products: f32, bf16 or auto")
         ->capture_default_str();
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--json", json, "print one JSON object");
   }
 
@@ -36,6 +38,7 @@ struct EvalFlags {
   int batch_size = 8;
   std::int64_t max_tokens = 0;
   std::string precision = "f32";
+  bool published_rescale = false;
   bool json = false;
 };
 
@@ -55,7 +58,8 @@ void print_row(const char* name, const EvaluationResult& result) {
 }
 
 int eval(const EvalFlags& flags) {
-  const StoredModel model = load_model(flags.folder);
+  StoredModel model = load_model(flags.folder);
+  model.config.published_rescale |= flags.published_rescale;
   const auto tokenizer = load_tokenizer(flags.folder);
   const EncodedFile text = encode_text_file(flags.data, *tokenizer);
   if (text.unknowns.count > 0) {

@@ -25,6 +25,8 @@ struct GenerateFlags {
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
     app.add_option("--stop", stop, "end before this text; may be given several times");
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
     app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
   }
@@ -37,6 +39,7 @@ struct GenerateFlags {
   std::string prompt_file;
   std::int64_t tokens = 200;
   std::vector<std::string> stop;
+  bool published_rescale = false;
   bool no_echo = false;
   bool quiet = false;
   FieldFlags<SamplerConfig> sampler;
@@ -88,7 +91,8 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
   options.stop = flags.stop;
   flags.sampler.apply(options.sampler);
   validate(options.sampler);
-  const StoredModel model = load_model(flags.folder);
+  StoredModel model = load_model(flags.folder);
+  model.config.published_rescale |= flags.published_rescale;
   const auto tokenizer = load_tokenizer(flags.folder);
   if (tokenizer->vocab_size() > model.config.vocab_size) {
     throw Error(ErrorKind::kCorruptFile, "{}: the tokenizer has {} tokens, the model's vocabulary {}",

@@ -21,11 +21,12 @@ constexpr int kUsageError = 2;
 constexpr int kFailure = 1;
 constexpr int kInterrupted = 130;
 
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 7> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
     {"inspect", "show what a model is made of, and the named sizes", spikegpt::cli::add_inspect},
+    {"convert", "make a model of a PyTorch checkpoint", spikegpt::cli::add_convert},
     {"trace", "record logits, spikes and membrane potentials, and gradients", spikegpt::cli::add_trace},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};

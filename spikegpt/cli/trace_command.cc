@@ -23,6 +23,8 @@ struct TraceFlags {
     app.add_option("--prompt", prompt, "text instead of token ids");
     app.add_option("--targets", targets, "the token after each, as ids: adds the loss and all gradients");
     app.add_option("--out", out, "safetensors file to write")->required();
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--l2wrap", l2wrap, "add the training term of SPEC.md 6 to the gradients");
   }
   std::filesystem::path folder;
@@ -30,6 +32,7 @@ struct TraceFlags {
   std::string prompt;
   std::string targets;
   std::filesystem::path out;
+  bool published_rescale = false;
   bool l2wrap = false;
 };
 
@@ -110,6 +113,7 @@ std::vector<TokenId> tokens_to_trace(const TraceFlags& flags) {
 int trace(const TraceFlags& flags) {
   StoredModel model = load_model(flags.folder);
   model.config.dropout = 0.0;
+  model.config.published_rescale |= flags.published_rescale;
   const std::vector<TokenId> tokens = tokens_to_trace(flags);
   const std::vector<TokenId> targets =
       flags.targets.empty() ? std::vector<TokenId>{} : parse_ids("--targets", flags.targets);

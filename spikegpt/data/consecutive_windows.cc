@@ -14,10 +14,11 @@ ConsecutiveWindows::ConsecutiveWindows(TokenStreamPtr tokens, std::int64_t ctx_l
       windows_((tokens_->size() - 1) / ctx_len) {
   ensure(ctx_len > 0 && rows > 0, "windows have a length and a number");
   if (windows_ < rows) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "{} readers of consecutive windows of ctx_len = {} need {} tokens, the text has {}: "
-                "use more text, a smaller batch, or a smaller ctx_len",
-                rows, ctx_len, rows * ctx_len + 1, tokens_->size());
+    throw Error(
+        ErrorKind::kInvalidArgument,
+        "{} readers of consecutive windows of ctx_len = {} need {} tokens, the text has {}: "
+        "use more text, a smaller batch, or a smaller ctx_len",
+        rows, ctx_len, rows * ctx_len + 1, tokens_->size());
   }
 }
 

@@ -13,10 +13,11 @@ EvaluationWindows::EvaluationWindows(TokenStreamPtr tokens, std::int64_t ctx_len
     : tokens_(std::move(tokens)), ctx_len_(ctx_len), predictions_(tokens_->size() - 1) {
   ensure(ctx_len > 0 && max_predictions >= 0, "windows have a length");
   if (predictions_ < 1) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "the text to evaluate on has {} tokens; it needs at least 2, one to read and one to "
-                "predict",
-                tokens_->size());
+    throw Error(
+        ErrorKind::kInvalidArgument,
+        "the text to evaluate on has {} tokens; it needs at least 2, one to read and one to "
+        "predict",
+        tokens_->size());
   }
   if (max_predictions > 0) predictions_ = std::min(predictions_, max_predictions);
 }

@@ -1,10 +1,13 @@
 #include "spikegpt/data/text_corpus.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <system_error>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/data/text_file.h"
+#include "spikegpt/data/documents.h"
+#include "spikegpt/data/indexed_dataset.h"
 
 namespace spikegpt {
 namespace {
@@ -25,55 +28,135 @@ void check_fraction(double fraction) {
 // Tokens at the end that are held out; at least two, as fewer predict nothing.
 std::int64_t held_out_tokens(std::int64_t tokens, double fraction) {
   if (fraction == 0) return 0;
-  const auto share = static_cast<std::int64_t>(std::llround(static_cast<double>(tokens) * fraction));
+  const auto share =
+      static_cast<std::int64_t>(std::llround(static_cast<double>(tokens) * fraction));
   return std::min(std::max<std::int64_t>(share, 2), tokens);
 }
 
-void check_window_fits(const CorpusOptions& options, const Tokenizer& tokenizer,
-                       std::int64_t train, std::int64_t held_out) {
-  if (train > options.ctx_len) return;
+struct Split {
+  std::int64_t train = 0;
+  std::int64_t held_out = 0;
+};
+
+void check_window_fits(const std::filesystem::path& path, const Split& split, std::int64_t ctx_len,
+                       const Tokenizer& tokenizer) {
+  if (split.train > ctx_len) return;
   const std::string rest =
-      held_out > 0 ? fmt::format(" after {} are held out for validation", held_out) : std::string();
-  throw Error(ErrorKind::kInvalidArgument,
-              "{} is too short: it has {} {}s to train on{}, a window of ctx_len = {} and the {} after "
-              "it need {}; {}",
-              options.data.string(), train, tokenizer.unit(), rest, options.ctx_len,
-              tokenizer.unit(), options.ctx_len + 1, advice(train));
+      split.held_out > 0 ? fmt::format(" after {} are held out for validation", split.held_out)
+                         : std::string();
+  throw Error(
+      ErrorKind::kInvalidArgument,
+      "{} is too short: it has {} {}s to train on{}, a window of ctx_len = {} and the {} after "
+      "it need {}; {}",
+      path.string(), split.train, tokenizer.unit(), rest, ctx_len, tokenizer.unit(), ctx_len + 1,
+      advice(split.train));
+}
+
+std::vector<DataSource> all_sources(const CorpusOptions& options) {
+  std::vector<DataSource> sources = {{options.data, options.weight}};
+  sources.insert(sources.end(), options.more.begin(), options.more.end());
+  return sources;
+}
+
+bool is_kind(std::string_view name) {
+  const std::vector<std::string_view> kinds = tokenizer_kinds();
+  return std::find(kinds.begin(), kinds.end(), name) != kinds.end();
+}
+
+// The tokenizer that made a .bin: one that lies beside it.
+std::shared_ptr<const Tokenizer> tokenizer_beside(const std::filesystem::path& data) {
+  const std::filesystem::path folder = data.has_parent_path() ? data.parent_path() : ".";
+  for (const char* name : {"tokenizer.json", "vocab.json"}) {
+    std::error_code unreadable;
+    if (std::filesystem::exists(folder / name, unreadable)) return load_tokenizer(folder / name);
+  }
+  throw Error(
+      ErrorKind::kInvalidArgument,
+      "{} holds tokens already: say which tokenizer made them, --tokenizer tokenizer.json (or "
+      "put that file beside it)",
+      data.string());
 }
 
 std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
-  const TextFile file(options.data, options.tokenizer == "bytes" ? TextCheck::kAnyBytes
-                                                                 : TextCheck::kUtf8);
-  return make_tokenizer(options.tokenizer, file.text());
+  std::error_code unreadable;
+  if (!is_kind(options.tokenizer)) {
+    if (std::filesystem::exists(options.tokenizer, unreadable)) {
+      return load_tokenizer(options.tokenizer);
+    }
+    throw Error(ErrorKind::kInvalidArgument,
+                "there is no tokenizer \"{}\": neither a kind ({}) nor a file (tokenizer.json, "
+                "vocab.json) or folder with one",
+                options.tokenizer, fmt::join(tokenizer_kinds(), ", "));
+  }
+  if (options.tokenizer == "bytes") return make_tokenizer("bytes", {});
+  if (source_kind(options.data) == SourceKind::kIndexed) return tokenizer_beside(options.data);
+  if (options.more.empty() && source_kind(options.data) == SourceKind::kText) {
+    return make_tokenizer(options.tokenizer, TextFile(options.data, TextCheck::kUtf8).text());
+  }
+  std::string text;
+  for (const DataSource& source : all_sources(options)) {
+    text += read_documents(source.path, TextCheck::kUtf8) + "\n";
+  }
+  text.pop_back();
+  return make_tokenizer(options.tokenizer, text);
 }
 
-void split_or_read_held_out(const CorpusOptions& options, TokenStreamPtr all, TextCorpus& corpus) {
-  if (!options.valid.empty()) {
-    const EncodedFile valid = encode_text_file(options.valid, *corpus.tokenizer);
-    corpus.unknowns.add(valid.unknowns);
-    corpus.valid = valid.tokens;
-  }
-  const std::int64_t held_out =
-      corpus.valid ? 0 : held_out_tokens(all->size(), options.valid_fraction);
-  const std::int64_t train = all->size() - held_out;
-  check_window_fits(options, *corpus.tokenizer, train, held_out);
-  if (held_out > 0) corpus.valid = slice(all, train, held_out);
-  corpus.train = slice(all, 0, train);
+EncodedFile encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer) {
+  const bool several = source_kind(path) != SourceKind::kText;
+  const std::vector<TokenId> separator = several ? separator_of(tokenizer) : std::vector<TokenId>();
+  TokenStreamBuilder builder(tokenizer.vocab_size());
+  EncodedFile encoded;
+  for_each_document(path, check_for(tokenizer), [&](std::string_view document) {
+    encoded.unknowns.add(tokenizer.encode_into(
+        document, [&](std::span<const TokenId> ids) { builder.append(ids); }));
+    builder.append(separator);
+  });
+  encoded.tokens = builder.finish();
+  return encoded;
+}
+
+void add_source(const CorpusOptions& options, const DataSource& source, TextCorpus& corpus,
+                std::vector<TokenStreamPtr>& held_out) {
+  const EncodedFile data = encode_text_file(source.path, *corpus.tokenizer);
+  corpus.unknowns.add(data.unknowns);
+  Split split;
+  if (!corpus.valid) split.held_out = held_out_tokens(data.tokens->size(), options.valid_fraction);
+  split.train = data.tokens->size() - split.held_out;
+  check_window_fits(source.path, split, options.ctx_len, *corpus.tokenizer);
+  if (split.held_out > 0) held_out.push_back(slice(data.tokens, split.train, split.held_out));
+  corpus.sources.push_back({slice(data.tokens, 0, split.train), source.weight});
 }
 
 }  // namespace
 
-EncodedFile encode_text_file(const std::filesystem::path& path, const Tokenizer& tokenizer) {
-  const TextFile file(path, check_for(tokenizer));
-  TokenStreamBuilder builder(tokenizer.vocab_size());
+DataSource parse_source(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  std::error_code unreadable;
+  if (colon == std::string::npos || std::filesystem::exists(text, unreadable)) return {text, 1};
+  double weight = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data() + colon + 1, end, weight);
+  if (failure != std::errc() || stop != end || !(weight > 0) || !std::isfinite(weight)) {
+    throw Error(
+        ErrorKind::kInvalidArgument,
+        "\"{}\": expected a file, or a file and its weight as in corpus.txt:0.5, a number above "
+        "zero",
+        text);
+  }
+  return {text.substr(0, colon), weight};
+}
+
+EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer) {
   EncodedFile encoded;
-  encoded.unknowns = tokenizer.encode_into(
-      file.text(), [&](std::span<const TokenId> ids) { builder.append(ids); });
-  encoded.tokens = builder.finish();
+  if (source_kind(source) == SourceKind::kIndexed) {
+    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size()).tokens();
+  } else {
+    encoded = encode_documents(source, tokenizer);
+  }
   if (encoded.tokens->size() < 2) {
     throw Error(ErrorKind::kInvalidArgument,
-                "{} has {} {}; at least 2 are needed, one to read and one to predict", path.string(),
-                encoded.tokens->size(), tokenizer.unit());
+                "{} has {} {}; at least 2 are needed, one to read and one to predict",
+                source.string(), encoded.tokens->size(), tokenizer.unit());
   }
   return encoded;
 }
@@ -83,9 +166,19 @@ TextCorpus load_text_corpus(const CorpusOptions& options,
   check_fraction(options.valid_fraction);
   TextCorpus corpus;
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);
-  EncodedFile data = encode_text_file(options.data, *corpus.tokenizer);
-  corpus.unknowns = std::move(data.unknowns);
-  split_or_read_held_out(options, std::move(data.tokens), corpus);
+  if (!options.valid.empty()) {
+    EncodedFile valid = encode_text_file(options.valid, *corpus.tokenizer);
+    corpus.unknowns = std::move(valid.unknowns);
+    corpus.valid = std::move(valid.tokens);
+  }
+  std::vector<TokenStreamPtr> held_out;
+  for (const DataSource& source : all_sources(options)) {
+    add_source(options, source, corpus, held_out);
+  }
+  if (!held_out.empty()) corpus.valid = concatenate(std::move(held_out));
+  std::vector<TokenStreamPtr> train;
+  for (const WeightedStream& source : corpus.sources) train.push_back(source.tokens);
+  corpus.train = concatenate(std::move(train));
   return corpus;
 }
 

@@ -1,42 +1,57 @@
-// From a text file to the tokens a model learns from and those it is tested on.
+// From text or tokens in files to what a model learns from and what it is tested on.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "spikegpt/data/token_stream.h"
+#include "spikegpt/data/window_sampler.h"
 #include "spikegpt/text/tokenizer.h"
 
 namespace spikegpt {
 
+// A text file, a folder of text, JSON lines, or .bin/.idx (documents.h). Several documents have the
+// tokenizer's end of text behind each, or a line feed.
+struct DataSource {
+  std::filesystem::path path;
+  double weight = 1;  // share of training windows, relative to the other sources
+};
+
+// "PATH" or "PATH:WEIGHT". Throws Error (kInvalidArgument) for a weight that is not positive.
+DataSource parse_source(const std::string& text);
+
 struct CorpusOptions {
-  std::filesystem::path data;        // training text
-  std::filesystem::path valid;       // held-out text; empty = the end of `data`
-  double valid_fraction = 0.05;      // share of `data` held out when `valid` is empty; 0 = none
-  std::string tokenizer = "chars";   // a kind that make_tokenizer knows
-  std::int64_t ctx_len = 0;          // tokens in a training window T
+  std::filesystem::path data;       // training data
+  double weight = 1;                // of `data` among all sources
+  std::vector<DataSource> more;     // further sources of training data
+  std::filesystem::path valid;      // held-out data; empty = the end of every training source
+  double valid_fraction = 0.05;     // share held out when `valid` is empty; 0 = none
+  std::string tokenizer = "chars";  // a kind that make_tokenizer knows, or a tokenizer's file
+  std::int64_t ctx_len = 0;         // tokens in a training window T
 };
 
 struct TextCorpus {
   std::shared_ptr<const Tokenizer> tokenizer;
-  TokenStreamPtr train;
-  TokenStreamPtr valid;  // nullptr when nothing is held out
-  Unknowns unknowns;     // of `data` and `valid` together
+  TokenStreamPtr train;                 // all sources one behind the other
+  TokenStreamPtr valid;                 // nullptr when nothing is held out
+  Unknowns unknowns;                    // of all texts together
+  std::vector<WeightedStream> sources;  // the parts of `train`, for a WindowSampler
 };
 
 // Reads, checks, encodes and splits. `tokenizer`, when given, takes the place of options.tokenizer:
-// that of a model being resumed or fine-tuned. Throws Error for a file that is missing, a folder,
-// empty, binary, not UTF-8, or too short for one window.
+// that of a model being resumed or fine-tuned. Throws Error for data that are missing, empty,
+// binary, not UTF-8, or too short for one window.
 TextCorpus load_text_corpus(const CorpusOptions& options,
                             std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
-// One file encoded with a tokenizer that exists, for evaluation. The same checks but for length: at
-// least two tokens, one to read and one to predict.
+// One source with a tokenizer that exists, for evaluation. The same checks but for length: at least
+// two tokens, one to read and one to predict.
 struct EncodedFile {
   TokenStreamPtr tokens;
   Unknowns unknowns;
 };
-EncodedFile encode_text_file(const std::filesystem::path& file, const Tokenizer& tokenizer);
+EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer);
 
 }  // namespace spikegpt

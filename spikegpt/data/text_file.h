@@ -20,8 +20,8 @@ TextCheck check_for(const Tokenizer& tokenizer);
 
 class TextFile {
  public:
-  // Throws Error: as MappedFile; kInvalidArgument for an empty file and for one that fails the check,
-  // with byte and line and what to try.
+  // Throws Error: as MappedFile; kInvalidArgument for an empty file and for one that fails the
+  // check, with byte and line and what to try.
   TextFile(const std::filesystem::path& path, TextCheck check);
   std::string_view text() const noexcept { return file_.text(); }
 

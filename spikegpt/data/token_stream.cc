@@ -38,6 +38,34 @@ class SliceStream final : public TokenStream {
   std::int64_t count_;
 };
 
+class ConcatenatedStream final : public TokenStream {
+ public:
+  explicit ConcatenatedStream(std::vector<TokenStreamPtr> parts) : parts_(std::move(parts)) {
+    for (const TokenStreamPtr& part : parts_) {
+      size_ += part->size();
+      ends_.push_back(size_);
+    }
+  }
+  std::int64_t size() const noexcept override { return size_; }
+
+ private:
+  void read_checked(std::int64_t first, std::span<TokenId> out) const override {
+    auto part = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), first) -
+                                         ends_.begin());
+    for (; !out.empty(); ++part) {
+      const std::int64_t left = ends_[part] - first;
+      const std::size_t count = std::min(out.size(), static_cast<std::size_t>(left));
+      parts_[part]->read(parts_[part]->size() - left, out.first(count));
+      out = out.subspan(count);
+      first += static_cast<std::int64_t>(count);
+    }
+  }
+
+  std::vector<TokenStreamPtr> parts_;
+  std::vector<std::int64_t> ends_;
+  std::int64_t size_ = 0;
+};
+
 }  // namespace
 
 void TokenStream::read(std::int64_t first, std::span<TokenId> out) const {
@@ -48,8 +76,8 @@ void TokenStream::read(std::int64_t first, std::span<TokenId> out) const {
 }
 
 void TokenStreamBuilder::append(std::span<const TokenId> ids) {
-  const auto stranger = std::find_if(ids.begin(), ids.end(),
-                                     [&](TokenId id) { return id < 0 || id >= vocab_size_; });
+  const auto stranger =
+      std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return id < 0 || id >= vocab_size_; });
   if (stranger != ids.end()) {
     throw Error(ErrorKind::kInvalidArgument,
                 "token {} of the stream has the id {}, outside the vocabulary of {}",
@@ -86,6 +114,12 @@ TokenStreamPtr slice(TokenStreamPtr whole, std::int64_t first, std::int64_t coun
   ensure(first >= 0 && count >= 0 && first <= whole->size() - count,
          "a slice lies within its stream");
   return std::make_shared<SliceStream>(std::move(whole), first, count);
+}
+
+TokenStreamPtr concatenate(std::vector<TokenStreamPtr> parts) {
+  ensure(!parts.empty(), "there are streams to concatenate");
+  if (parts.size() == 1) return parts[0];
+  return std::make_shared<ConcatenatedStream>(std::move(parts));
 }
 
 }  // namespace spikegpt

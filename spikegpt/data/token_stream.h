@@ -48,4 +48,7 @@ class TokenStreamBuilder {
 // Tokens [first, first + count) of `whole`, without a copy.
 TokenStreamPtr slice(TokenStreamPtr whole, std::int64_t first, std::int64_t count);
 
+// One stream behind the other, without a copy; `parts` must not be empty.
+TokenStreamPtr concatenate(std::vector<TokenStreamPtr> parts);
+
 }  // namespace spikegpt

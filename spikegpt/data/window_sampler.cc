@@ -33,10 +33,11 @@ WindowSampler::WindowSampler(std::vector<WeightedStream> streams, std::int64_t c
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     const auto& [tokens, weight] = streams_[i];
     if (tokens->size() <= ctx_len) {
-      throw Error(ErrorKind::kInvalidArgument,
-                  "training source {} has {} tokens; a window of ctx_len = {} and the token after it "
-                  "need {}: use more text or a smaller ctx_len",
-                  i, tokens->size(), ctx_len, ctx_len + 1);
+      throw Error(
+          ErrorKind::kInvalidArgument,
+          "training source {} has {} tokens; a window of ctx_len = {} and the token after it "
+          "need {}: use more text or a smaller ctx_len",
+          i, tokens->size(), ctx_len, ctx_len + 1);
     }
     if (!(weight > 0) || weight > 1e15) {
       throw Error(ErrorKind::kInvalidArgument,

@@ -16,10 +16,10 @@ Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, bool
   }
 }
 
-void Block::pack(const BlockWeights& weights) {
-  if (time_mix_) time_mix_->pack(weights.att);
-  if (ffn_pre_) ffn_pre_->pack(weights.ffn_pre);
-  channel_mix_.pack(weights.ffn);
+void Block::pack(const BlockWeights& weights, float scale) {
+  if (time_mix_) time_mix_->pack(weights.att, scale);
+  if (ffn_pre_) ffn_pre_->pack(weights.ffn_pre, scale);
+  channel_mix_.pack(weights.ffn, scale);
 }
 
 // keep.input = LN(x), or in `event` the spikes of LIF(LN(x)).

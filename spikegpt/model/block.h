@@ -13,7 +13,8 @@ class Block {
  public:
   Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
 
-  void pack(const BlockWeights& weights);
+  // `scale` multiplies what the block's halves compute before any neuron: 1 but for the published inference script.
+  void pack(const BlockWeights& weights, float scale);
 
   // x_out [N, C] from x [N, C], the residual stream. x_out may be x unless backward follows.
   template <class A>

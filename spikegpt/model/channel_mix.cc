@@ -17,10 +17,10 @@ ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, Gem
       key_(config.hidden_size(), config.n_embd, precision, trainable),
       value_(config.n_embd, config.hidden_size(), precision, trainable) {}
 
-void ChannelMix::pack(const ChannelMixWeights& weights) {
+void ChannelMix::pack(const ChannelMixWeights& weights, float scale) {
   receptance_.pack(weights.receptance);
   key_.pack(weights.key);
-  value_.pack(weights.value);
+  value_.pack(weights.value, scale);
 }
 
 float* ChannelMix::shift_state(const RecurrentState* state) const {

@@ -15,7 +15,8 @@ class ChannelMix {
   ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
              bool trainable);
 
-  void pack(const ChannelMixWeights& weights);
+  // `scale` multiplies the weights of the last projection.
+  void pack(const ChannelMixWeights& weights, float scale);
 
   // out [N, C] from x [N, C] = keep.input; fills the rest of `keep`.
   template <class A>

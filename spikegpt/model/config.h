@@ -22,6 +22,7 @@ struct ModelConfig {
   int ctx_len = 1024;
   bool binary_embedding = true;
   bool event_head = false;
+  bool published_rescale = false;
   double dropout = 0.03;
   // The neuron.
   double tau = 2.0;
@@ -50,6 +51,8 @@ struct ModelConfig {
     visitor("ctx_len", self.ctx_len, "tokens per training window T");
     visitor("binary_embedding", self.binary_embedding, "embed tokens as spikes: heaviside(E[token])");
     visitor("event_head", self.event_head, "arch event: a neuron in front of the head too");
+    visitor("published_rescale", self.published_rescale,
+            "inference as the published script does it: halve the stream every 6 blocks (SPEC.md 10)");
     visitor("dropout", self.dropout, "probability of dropping a block output while training");
     visitor("tau", self.tau, "membrane time constant [tokens], > 1 unless decay_input is false");
     visitor("v_threshold", self.v_threshold, "membrane potential at which a neuron fires");

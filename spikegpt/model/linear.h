@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "spikegpt/kernels/gemm.h"
 
@@ -16,8 +17,14 @@ class Linear {
     if (trainable) backward_.emplace(out, in, WeightUse::kBackward, precision);
   }
 
-  // Takes new values of the weight [out, in].
-  void pack(const float* weight) {
+  // Takes new values of the weight [out, in], times `scale`.
+  void pack(const float* weight, float scale = 1.0f) {
+    std::vector<float> scaled;
+    if (scale != 1.0f) {
+      scaled.assign(weight, weight + out_ * in_);
+      for (float& value : scaled) value *= scale;
+      weight = scaled.data();
+    }
     forward_.pack(weight);
     if (backward_) backward_->pack(weight);
   }

@@ -14,6 +14,8 @@
 namespace spikegpt {
 namespace {
 
+constexpr std::size_t kRescaleBlocks = 6;  // of the published inference script, SPEC.md 10
+
 bool all_finite(const float* values, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(values[i])) return false;
@@ -53,7 +55,11 @@ class NetworkOf final : public Network {
 
   void set_parameters(const float* flat) override {
     weights_.bind(config_, const_cast<float*>(flat));  // only read
-    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].pack(weights_.weights.blocks[i]);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const bool rescaled = config_.published_rescale;
+      const float scale = rescaled ? std::ldexp(1.0f, -static_cast<int>(i / kRescaleBlocks)) : 1.0f;
+      blocks_[i].pack(weights_.weights.blocks[i], scale);
+    }
     head_.pack(weights_.weights.head);
   }
 
@@ -64,6 +70,7 @@ class NetworkOf final : public Network {
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       blocks_[i].forward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                          keep_.residual[i + 1]);
+      if (config_.published_rescale && (i + 1) % kRescaleBlocks == 0) halve(keep_.residual[i + 1]);
     }
     read_out();
   }
@@ -85,6 +92,9 @@ class NetworkOf final : public Network {
 
   std::span<const float> losses_and_gradients(const LossOptions& loss, float* flat) override {
     ensure(plan_.trainable, "a network without a trainable plan has no gradients");
+    if (config_.published_rescale) {
+      throw Error(ErrorKind::kUnsupported, "published_rescale is for inference: it has no gradients");
+    }
     check_tokens(loss.targets);
     gradients_.bind(config_, flat);
     const ModelWeights& gradients = gradients_.weights;
@@ -149,6 +159,10 @@ class NetworkOf final : public Network {
     pass_.scratch = &keep_.scratch;
     pass_.spike_counts = run.spike_counts;
     pass_.probe = run.probe;
+  }
+
+  void halve(float* stream) const {
+    for (std::int64_t i = 0; i < pass_.shape.size(); ++i) stream[i] *= 0.5f;
   }
 
   EmbeddingMode embedding_mode() const {

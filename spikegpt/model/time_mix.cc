@@ -47,11 +47,11 @@ TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, 
       value_(config.n_embd, config.n_embd, precision, trainable),
       output_(config.n_embd, config.n_embd, precision, trainable) {}
 
-void TimeMix::pack(const TimeMixWeights& weights) {
+void TimeMix::pack(const TimeMixWeights& weights, float scale) {
   receptance_.pack(weights.receptance);
   key_.pack(weights.key);
   value_.pack(weights.value);
-  output_.pack(weights.output);
+  output_.pack(weights.output, scale);
 }
 
 template <class A>

@@ -11,7 +11,8 @@ class TimeMix {
  public:
   TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
 
-  void pack(const TimeMixWeights& weights);
+  // `scale` multiplies the weights of the last projection.
+  void pack(const TimeMixWeights& weights, float scale);
 
   // out [N, C] from x [N, C] = keep.input; fills the rest of `keep`.
   template <class A>

@@ -41,8 +41,8 @@ class AddedTokenFinder {
   explicit AddedTokenFinder(std::vector<AddedToken> tokens);
 
   // Takes the pieces off the front of `text` one by one; none is empty. The search goes on behind
-  // the content of a token even where rstrip took white space along, so that, as in the reference, a
-  // token of white space is found there once more.
+  // the content of a token even where rstrip took white space along, so that, as in the reference,
+  // a token of white space is found there once more.
   class Cursor {
    public:
     Cursor(const AddedTokenFinder& finder, std::string_view text) : finder_(finder), text_(text) {}

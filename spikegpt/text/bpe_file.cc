@@ -67,8 +67,8 @@ std::vector<Merge> read_merges(const JsonPlace& list, const Ids& ids) {
   for (std::size_t i = 0; i < count; ++i) {
     const JsonPlace place = list.element(i);
     const auto [left, right] = read_pair(place);
-    merges.push_back({id_of(ids, left, place), id_of(ids, right, place),
-                      id_of(ids, left + right, place)});
+    merges.push_back(
+        {id_of(ids, left, place), id_of(ids, right, place), id_of(ids, left + right, place)});
   }
   return merges;
 }
@@ -94,9 +94,8 @@ void place_token(BpeDefinition& bpe, std::vector<bool>& taken, TokenId id, std::
                  const std::string& where) {
   const auto at = static_cast<std::size_t>(id);
   if (at >= taken.size() || taken[at]) {
-    throw Error(ErrorKind::kCorruptFile,
-                "{} has the id {}, {}; ids must be 0 to {}, each once", where, id,
-                at >= taken.size() ? "which leaves a gap" : "which another token has",
+    throw Error(ErrorKind::kCorruptFile, "{} has the id {}, {}; ids must be 0 to {}, each once",
+                where, id, at >= taken.size() ? "which leaves a gap" : "which another token has",
                 taken.size() - 1);
   }
   taken[at] = true;
@@ -138,11 +137,11 @@ void check_reachable(const BpeDefinition& bpe, const std::string& file) {
   if (bpe.unk_token) reachable[static_cast<std::size_t>(*bpe.unk_token)] = true;
   for (std::size_t id = 0; id < bpe.tokens.size(); ++id) {
     if (reachable[id] || bpe.tokens[id].size() == 1) continue;
-    throw Error(ErrorKind::kCorruptFile,
-                "{}: no merge makes token {} (\"{}\"), and it is no added token: model.merges is not "
-                "complete ({} merges for {} tokens)",
-                file, id, show_text(spell_bytes(bpe.tokens[id])), bpe.merges.size(),
-                bpe.tokens.size());
+    throw Error(
+        ErrorKind::kCorruptFile,
+        "{}: no merge makes token {} (\"{}\"), and it is no added token: model.merges is not "
+        "complete ({} merges for {} tokens)",
+        file, id, show_text(spell_bytes(bpe.tokens[id])), bpe.merges.size(), bpe.tokens.size());
   }
 }
 
@@ -154,8 +153,8 @@ void refuse_other_models(const JsonPlace& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const json* affix = model.find(key);
     if (affix != nullptr && !affix->is_null() && *affix != "") {
-      throw Error(ErrorKind::kUnsupported, "{}.{} is {}; a byte-level BPE has none", model.name(), key,
-                  show_text(affix->dump()));
+      throw Error(ErrorKind::kUnsupported, "{}.{} is {}; a byte-level BPE has none", model.name(),
+                  key, show_text(affix->dump()));
     }
   }
   if (const json* dropout = model.find("dropout");
@@ -164,8 +163,8 @@ void refuse_other_models(const JsonPlace& model) {
                 show_text(dropout->dump()));
   }
   if (model.flag("byte_fallback", false)) {
-    throw Error(ErrorKind::kUnsupported, "{}.byte_fallback is true; only byte-level BPE is supported",
-                model.name());
+    throw Error(ErrorKind::kUnsupported,
+                "{}.byte_fallback is true; only byte-level BPE is supported", model.name());
   }
 }
 
@@ -190,9 +189,9 @@ void read_added_tokens(const JsonPlace& root, BpeDefinition& bpe) {
 BpeDefinition read_bpe(const json& document, const std::string& file) {
   const JsonPlace root(document, file + ": the document");
   if (root.find("model") == nullptr) {
-    throw Error(ErrorKind::kUnsupported,
-                "{}: no tokenizer this program knows (neither \"model\" nor \"spikegpt_tokenizer\")",
-                file);
+    throw Error(
+        ErrorKind::kUnsupported,
+        "{}: no tokenizer this program knows (neither \"model\" nor \"spikegpt_tokenizer\")", file);
   }
   const JsonPlace model = root.at("model").renamed(file + ": model");
   model.object();

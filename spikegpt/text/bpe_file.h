@@ -23,7 +23,7 @@ struct BpeDefinition {
   std::optional<TokenId> unk_token;
   NormalForm normal_form = NormalForm::kNone;
   bool add_prefix_space = false;
-  bool ignore_merges = false;       // a word that is a token is taken whole
+  bool ignore_merges = false;  // a word that is a token is taken whole
   // Patterns that cut the text one after the other; gpt2_words stands for the one of GPT-2, last.
   std::vector<std::string> patterns;
   bool gpt2_words = true;

@@ -77,11 +77,11 @@ class WordMerger {
   void add_to_bucket(std::int32_t left);
 
   const MergeTable* table_;
-  std::vector<MergeTable::Entry> pairs_;           // by scan: pairs_[i] joins symbols i and i + 1
-  std::vector<Symbol> chain_;                      // by rank and by heap
-  std::vector<std::uint64_t> heap_;                // rank and place in one number
+  std::vector<MergeTable::Entry> pairs_;            // by scan: pairs_[i] joins symbols i and i + 1
+  std::vector<Symbol> chain_;                       // by rank and by heap
+  std::vector<std::uint64_t> heap_;                 // rank and place in one number
   std::vector<std::vector<std::int32_t>> buckets_;  // by rank: places
-  std::vector<std::uint32_t> ranks_;               // a heap of those with a bucket in use
+  std::vector<std::uint32_t> ranks_;                // a heap of those with a bucket in use
 };
 
 }  // namespace spikegpt

@@ -67,7 +67,8 @@ void read_pre_tokenizer(const JsonPlace& root, const std::string& file, BpeDefin
   const std::vector<JsonPlace> steps = steps_of(root, "pre_tokenizer", "pretokenizers", file);
   if (steps.empty() || steps.back().at("type").text() != "ByteLevel") {
     throw Error(ErrorKind::kUnsupported,
-                "{}: pre_tokenizer does not end in ByteLevel; only byte-level BPE is supported", file);
+                "{}: pre_tokenizer does not end in ByteLevel; only byte-level BPE is supported",
+                file);
   }
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     const std::string& type = steps[i].at("type").text();

@@ -1,4 +1,5 @@
-// What a tokenizer.json does to a text before and after merging: normalizer, pre-tokenizer, decoder.
+// What a tokenizer.json does to a text before and after merging: normalizer, pre-tokenizer,
+// decoder.
 #pragma once
 
 #include <string>

@@ -12,8 +12,8 @@ namespace spikegpt {
 namespace {
 
 constexpr std::size_t kIdsAtOnce = 1 << 14;
-constexpr std::size_t kBlockBytes = 1 << 20;      // text looked at in one go, where it may be cut
-constexpr std::size_t kCachedWordBytes = 64;      // longer words hardly come twice
+constexpr std::size_t kBlockBytes = 1 << 20;  // text looked at in one go, where it may be cut
+constexpr std::size_t kCachedWordBytes = 64;  // longer words hardly come twice
 constexpr std::size_t kCachedWords = 1 << 17;
 
 constexpr std::array<std::string_view, 4> kEndOfText = {"<|endoftext|>", "<|end_of_text|>", "</s>",

@@ -15,9 +15,9 @@
 
 namespace spikegpt {
 
-// The same ids as the reference implementation gives for well-formed text. Bytes that are not UTF-8,
-// which the reference cannot be given, count as symbols outside letters, digits and space, take no
-// part in normalization, and come back from decode as they were.
+// The same ids as the reference implementation gives for well-formed text. Bytes that are not
+// UTF-8, which the reference cannot be given, count as symbols outside letters, digits and space,
+// take no part in normalization, and come back from decode as they were.
 class BpeTokenizer final : public Tokenizer {
  public:
   // `text` is the content of a tokenizer.json in UTF-8; messages call it `name`. Throws Error

@@ -34,8 +34,7 @@ class Learned {
  public:
   TokenId add(const std::string& spelling) {
     // Two merges can make the same token: "a" + "bc" and "ab" + "c".
-    const auto [entry, is_new] =
-        ids_.emplace(spelling, static_cast<TokenId>(spellings_.size()));
+    const auto [entry, is_new] = ids_.emplace(spelling, static_cast<TokenId>(spellings_.size()));
     if (is_new) spellings_.push_back(spelling);
     return entry->second;
   }
@@ -57,8 +56,8 @@ class Learned {
 };
 
 nlohmann::ordered_json special_token(const std::string& content, std::size_t id) {
-  return {{"id", id},         {"content", content}, {"single_word", false}, {"lstrip", false},
-          {"rstrip", false},  {"normalized", false}, {"special", true}};
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
 std::string to_json(const Learned& learned, const std::vector<std::string>& special_tokens) {
@@ -97,8 +96,8 @@ std::string to_json(const Learned& learned, const std::vector<std::string>& spec
   head.pop_back();  // the closing brace: "model" comes last
   std::string body = model.dump();
   body.pop_back();
-  return fmt::format("{},\"model\":{},\"vocab\":{{{}}},\"merges\":[{}]}}}}\n", head, body, vocabulary,
-                     merges);
+  return fmt::format("{},\"model\":{},\"vocab\":{{{}}},\"merges\":[{}]}}}}\n", head, body,
+                     vocabulary, merges);
 }
 
 }  // namespace
@@ -106,18 +105,20 @@ std::string to_json(const Learned& learned, const std::vector<std::string>& spec
 BpeTrainer::BpeTrainer(BpeTrainerOptions options) : options_(std::move(options)) {
   const auto least = static_cast<std::int64_t>(options_.special_tokens.size()) + 256;
   if (options_.vocab_size < least || options_.vocab_size > kMostTokens) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "a byte-level BPE of {} tokens cannot be trained: 256 bytes and {} special tokens make "
-                "{} at least, {} is the most",
-                options_.vocab_size, options_.special_tokens.size(), least, kMostTokens);
+    throw Error(
+        ErrorKind::kInvalidArgument,
+        "a byte-level BPE of {} tokens cannot be trained: 256 bytes and {} special tokens make "
+        "{} at least, {} is the most",
+        options_.vocab_size, options_.special_tokens.size(), least, kMostTokens);
   }
   std::set<std::string> seen;
   for (const std::string& token : options_.special_tokens) {
     if (token.size() < 2 || token.size() > 1000 || !seen.insert(token).second) {
-      throw Error(ErrorKind::kInvalidArgument,
-                  "the special token \"{}\" cannot be used: it must have 2 to 1000 bytes and be given "
-                  "once",
-                  show_text(token));
+      throw Error(
+          ErrorKind::kInvalidArgument,
+          "the special token \"{}\" cannot be used: it must have 2 to 1000 bytes and be given "
+          "once",
+          show_text(token));
     }
   }
 }

@@ -13,8 +13,8 @@
 namespace spikegpt {
 
 struct BpeTrainerOptions {
-  std::int64_t vocab_size = 8192;   // special tokens, the 256 bytes, and as many merges as fit
-  std::int64_t min_frequency = 2;   // a pair that occurs less often is not merged
+  std::int64_t vocab_size = 8192;  // special tokens, the 256 bytes, and as many merges as fit
+  std::int64_t min_frequency = 2;  // a pair that occurs less often is not merged
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  // ids 0, 1, ...
 };
 
@@ -26,8 +26,8 @@ class BpeTrainer {
   // or given twice.
   explicit BpeTrainer(BpeTrainerOptions options);
 
-  // Counts the words of a text, split as GPT-2 does, after NFC. Words beyond 256 bytes are counted in
-  // parts of at most that: they are noise to learn from, and cost time.
+  // Counts the words of a text, split as GPT-2 does, after NFC. Words beyond 256 bytes are counted
+  // in parts of at most that: they are noise to learn from, and cost time.
   void add(std::string_view text);
 
   // Called now and then with the merges done and wanted.

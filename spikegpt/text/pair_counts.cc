@@ -6,7 +6,8 @@ namespace spikegpt {
 namespace {
 
 constexpr std::uint64_t key_of(TokenId left, TokenId right) noexcept {
-  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
+  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) |
+         static_cast<std::uint32_t>(right);
 }
 
 }  // namespace

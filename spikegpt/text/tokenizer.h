@@ -76,8 +76,8 @@ class Tokenizer {
   std::vector<std::string> tokens_;
 };
 
-// Reads the tokenizer of a model folder (tokenizer.json, else vocab.json), or a file of either kind.
-// Throws Error: kNotFound, kCorruptFile, kUnsupported.
+// Reads the tokenizer of a model folder (tokenizer.json, else vocab.json), or a file of either
+// kind. Throws Error: kNotFound, kCorruptFile, kUnsupported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file);
 
 // A tokenizer of a kind that needs no file: "bytes", or "chars" with the vocabulary of `corpus`.

@@ -46,10 +46,11 @@ std::size_t parse_id(const std::string& key, std::size_t count, const std::strin
   const char* end = key.data() + key.size();
   const auto [stop, failure] = std::from_chars(key.data(), end, id);
   if (failure != std::errc() || stop != end || id >= count || (key.size() > 1 && key[0] == '0')) {
-    throw Error(ErrorKind::kCorruptFile,
-                "{}: \"{}\" is no id of a vocabulary of {} characters; expected every number from 0 "
-                "to {} once",
-                file, show_text(key), count, count - 1);
+    throw Error(
+        ErrorKind::kCorruptFile,
+        "{}: \"{}\" is no id of a vocabulary of {} characters; expected every number from 0 "
+        "to {} once",
+        file, show_text(key), count, count - 1);
   }
   return id;
 }
@@ -57,17 +58,18 @@ std::size_t parse_id(const std::string& key, std::size_t count, const std::strin
 char32_t parse_character(const nlohmann::json& value, const std::string& key,
                          const std::string& file) {
   if (value.is_number()) {
-    throw Error(ErrorKind::kUnsupported,
-                "{}: maps tokens to ids, as the vocabulary of a BPE does (\"{}\": {}); that one is read "
-                "from its tokenizer.json",
-                file, show_text(key), value.dump());
+    throw Error(
+        ErrorKind::kUnsupported,
+        "{}: maps tokens to ids, as the vocabulary of a BPE does (\"{}\": {}); that one is read "
+        "from its tokenizer.json",
+        file, show_text(key), value.dump());
   }
   const auto* text = value.get_ptr<const std::string*>();
   const std::optional<Utf8Step> step =
       text != nullptr && !text->empty() ? std::optional(decode_utf8(*text)) : std::nullopt;
   if (!step || !step->valid || static_cast<std::size_t>(step->length) != text->size()) {
-    throw Error(ErrorKind::kCorruptFile, "{}: id \"{}\" must stand for one character, found {}", file,
-                show_text(key), show_text(value.dump()));
+    throw Error(ErrorKind::kCorruptFile, "{}: id \"{}\" must stand for one character, found {}",
+                file, show_text(key), show_text(value.dump()));
   }
   return step->code_point;
 }

@@ -1,4 +1,5 @@
-// vocab.json of character models: {"0": "\n", "1": " ", ...}, as the public training code writes it.
+// vocab.json of character models: {"0": "\n", "1": " ", ...}, as the public training code writes
+// it.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +10,8 @@
 namespace spikegpt {
 
 // Reads UTF-8, or UTF-16 of either byte order with a byte order mark. The code point of every id.
-// Throws Error: kCorruptFile for what is no such vocabulary (ids with gaps, an entry that is not one
-// character, a character or id twice), kUnsupported for the token -> id vocabulary of a BPE.
+// Throws Error: kCorruptFile for what is no such vocabulary (ids with gaps, an entry that is not
+// one character, a character or id twice), kUnsupported for the token -> id vocabulary of a BPE.
 std::vector<char32_t> read_character_vocabulary(const std::filesystem::path& file);
 
 // Writes UTF-8.

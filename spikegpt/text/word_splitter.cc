@@ -18,10 +18,10 @@ constexpr std::array<CharacterClass, 128> make_ascii_table() {
   for (std::size_t c = 0; c < 128; ++c) {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     const bool space = c == ' ' || (c >= 0x09 && c <= 0x0D);
-    table[c] = letter                       ? CharacterClass::kLetter
+    table[c] = letter                 ? CharacterClass::kLetter
                : c >= '0' && c <= '9' ? CharacterClass::kNumber
-               : space                      ? CharacterClass::kSpace
-                                            : CharacterClass::kOther;
+               : space                ? CharacterClass::kSpace
+                                      : CharacterClass::kOther;
   }
   return table;
 }

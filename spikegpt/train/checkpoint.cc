@@ -13,7 +13,7 @@ namespace spikegpt {
 namespace {
 
 constexpr const char* kFormat = "spikegpt checkpoint 1";
-constexpr std::string_view kAdam = "adam.";
+constexpr std::string_view kTraining = "training.";  // in front of what is not a parameter
 
 std::filesystem::path checkpoint_folder(const std::filesystem::path& folder) {
   return folder / "checkpoints";
@@ -31,19 +31,21 @@ std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& fold
   return found;
 }
 
-TensorView vector_view(std::string name, const AlignedBuffer<float>& values) {
-  return {std::move(name), DType::kF32, {static_cast<std::int64_t>(values.size())},
-          std::as_bytes(std::span<const float>(values.span()))};
+TensorView vector_view(std::string name, std::span<const float> values) {
+  return {std::move(name), DType::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(values)};
 }
 
-void read_vector(const WeightFile& file, const std::string& name, AlignedBuffer<float>& values) {
+void read_vector(const WeightFile& file, const std::string& name, std::span<float> values) {
   const TensorView* tensor = file.find(name);
   if (tensor == nullptr || tensor->shape != std::vector{static_cast<std::int64_t>(values.size())}) {
     throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape [{}] is missing",
                 file.path().string(), name, values.size());
   }
-  copy_as_float(*tensor, values.span());
+  copy_as_float(*tensor, values);
 }
+
+// The memory that micro-batch i carries from step to step.
+std::string state_name(std::size_t i) { return fmt::format("training.state.{}", i); }
 
 template <class Number>
 Number read_number(const WeightFile& file, const std::string& key) {
@@ -66,8 +68,11 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Train
   const auto path =
       checkpoint_folder(folder) / fmt::format("step-{:09}.safetensors", trainer.steps_done());
   std::vector<TensorView> tensors = parameter_views(trainer.layout(), trainer.parameters().data());
-  tensors.push_back(vector_view("adam.first_moment", trainer.optimizer().first_moment()));
-  tensors.push_back(vector_view("adam.second_moment", trainer.optimizer().second_moment()));
+  tensors.push_back(vector_view("training.first_moment", trainer.optimizer().first_moment().span()));
+  tensors.push_back(vector_view("training.second_moment", trainer.optimizer().second_moment().span()));
+  for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
+    tensors.push_back(vector_view(state_name(i), trainer.carried()[i].values()));
+  }
   write_safetensors(path,
                     {{"format", kFormat},
                      {"step", std::to_string(trainer.steps_done())},
@@ -95,9 +100,12 @@ CheckpointInfo load_checkpoint(const std::filesystem::path& path, Trainer& train
     throw Error(ErrorKind::kCorruptFile, "{} is not a checkpoint: expected format \"{}\"", path.string(),
                 kFormat);
   }
-  read_parameters(file, trainer.layout(), trainer.parameters().data(), kAdam);
-  read_vector(file, "adam.first_moment", trainer.optimizer().first_moment());
-  read_vector(file, "adam.second_moment", trainer.optimizer().second_moment());
+  read_parameters(file, trainer.layout(), trainer.parameters().data(), kTraining);
+  read_vector(file, "training.first_moment", trainer.optimizer().first_moment().span());
+  read_vector(file, "training.second_moment", trainer.optimizer().second_moment().span());
+  for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
+    read_vector(file, state_name(i), trainer.carried()[i].values());
+  }
   trainer.optimizer().set_step(read_number<std::int64_t>(file, "step"));
   trainer.parameters_changed();
   return {trainer.steps_done(), read_number<double>(file, "seconds")};

@@ -14,8 +14,8 @@ struct CheckpointInfo {
   double seconds = 0.0;  // of training so far, over all sessions
 };
 
-// DIR/checkpoints/step-00001000.safetensors: parameters under their own names, the moments of Adam as
-// "adam.first_moment" and "adam.second_moment". Everything random is a function of the seed and the step.
+// DIR/checkpoints/step-00001000.safetensors: parameters under their own names; "training.first_moment",
+// "training.second_moment" of Adam, and with consecutive windows "training.state.<micro-batch>". Everything random is a function of the seed and the step.
 // Atomic; afterwards removes all but the newest `keep`. Throws Error (kIo).
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Trainer& trainer,
                                       double seconds, int keep);

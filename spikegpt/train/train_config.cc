@@ -18,6 +18,8 @@ void validate(const TrainConfig& c) {
   expect(c.minutes >= 0.0 && c.minutes <= 1e7, "minutes", c.minutes, "0 to 10000000");
   expect(c.batch_size >= 1 && c.batch_size <= 65536, "batch_size", c.batch_size, "1 to 65536");
   expect(c.accumulate >= 1 && c.accumulate <= 65536, "accumulate", c.accumulate, "1 to 65536");
+  expect(c.windows == "random" || c.windows == "consecutive", "windows", c.windows,
+         "random or consecutive");
   expect(c.lr > 0.0 && c.lr < 10.0, "lr", c.lr, "a positive number below 10");
   expect(c.lr_final >= 0.0 && c.lr_final <= c.lr, "lr_final", c.lr_final, "0 to lr");
   expect(c.warmup_steps >= 0, "warmup_steps", c.warmup_steps, "0 or more");

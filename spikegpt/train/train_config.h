@@ -11,6 +11,7 @@ struct TrainConfig {
   double minutes = 0;
   int batch_size = 12;
   int accumulate = 1;
+  std::string windows = "random";
   double lr = 6e-4;
   double lr_final = 1e-5;
   std::int64_t warmup_steps = 0;
@@ -39,6 +40,8 @@ struct TrainConfig {
     visitor("minutes", self.minutes, "stop by the clock instead: the learning rate follows it; 0 = by steps");
     visitor("batch_size", self.batch_size, "windows per forward pass B");
     visitor("accumulate", self.accumulate, "forward passes per step; a step sees batch_size * accumulate windows");
+    visitor("windows", self.windows,
+            "random, or consecutive: each window continues the one before with its memory (truncated BPTT)");
     visitor("lr", self.lr, "learning rate at the start (after warm-up)");
     visitor("lr_final", self.lr_final, "learning rate at the end; cosine in between");
     visitor("warmup_steps", self.warmup_steps, "linear warm-up from lr_final");

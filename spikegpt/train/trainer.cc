@@ -40,7 +40,12 @@ Trainer::Trainer(const ModelConfig& model, const TrainConfig& config, const Wind
       network_(make_network(model, network_options(model, config))),
       activity_(model),
       tokens_(static_cast<std::size_t>(config.batch_size) * static_cast<std::size_t>(model.ctx_len)),
-      targets_(tokens_.size()) {}
+      targets_(tokens_.size()),
+      fresh_(static_cast<std::size_t>(config.batch_size)) {
+  if (config.windows != "consecutive") return;
+  for (int micro = 0; micro < config.accumulate; ++micro) carried_.emplace_back(model, config.batch_size);
+  next_ = RecurrentState(model, config.batch_size);
+}
 
 void Trainer::initialise_parameters() {
   initialise(model_, init_kind(config_.init), config_.seed, parameters_.data());
@@ -52,7 +57,14 @@ void Trainer::initialise_parameters() {
 
 void Trainer::sample(std::int64_t micro) {
   windows_.fill(steps_done(), micro * config_.batch_size,
-                {config_.batch_size, model_.ctx_len, tokens_, targets_, {}});
+                {config_.batch_size, model_.ctx_len, tokens_, targets_, fresh_});
+}
+
+// Sequences that start anew have no memory.
+void Trainer::forget_fresh(std::int64_t micro) {
+  for (std::int64_t b = 0; b < config_.batch_size; ++b) {
+    if (fresh_[static_cast<std::size_t>(b)] != 0) carried_[static_cast<std::size_t>(micro)].reset(b);
+  }
 }
 
 // Returns the sum of the losses of one micro-batch; adds its share of the gradient.
@@ -65,12 +77,19 @@ double Trainer::forward_backward(std::int64_t micro) {
   run.dropout.stream = (static_cast<std::uint64_t>(RandomPurpose::kDropout) << 48) +
                        static_cast<std::uint64_t>((steps_done() * config_.accumulate + micro) *
                                                   model_.n_layer);
+  RecurrentState* const memory = carried_.empty() ? nullptr : &carried_[static_cast<std::size_t>(micro)];
+  if (memory != nullptr) {
+    forget_fresh(micro);
+    run.state_in = memory;
+    run.state_out = &next_;
+  }
   network_->forward({tokens_, config_.batch_size}, run);
   const double scale = 1.0 / (tokens * config_.accumulate);
   const std::span<const float> losses = network_->losses_and_gradients(
       {targets_, scale, config_.l2wrap ? kL2Wrap : 0.0f}, gradients_.data());
   const double mean = mean_loss(losses);
   if (!std::isfinite(mean)) report_bad_loss();
+  if (memory != nullptr) std::swap(*memory, next_);
   return mean * tokens;
 }
 

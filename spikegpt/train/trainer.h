@@ -44,12 +44,15 @@ class Trainer {
   AlignedBuffer<float>& parameters() noexcept { return parameters_; }
   void parameters_changed() { network_->set_parameters(parameters_.data()); }
   Adam& optimizer() noexcept { return optimizer_; }
+  // What each micro-batch's sequences remember from the step before; empty with random windows.
+  std::vector<RecurrentState>& carried() noexcept { return carried_; }
   // For evaluation between steps: batch_size windows of ctx_len at most.
   Network& network() noexcept { return *network_; }
   std::size_t memory_in_bytes() const;
 
  private:
   void sample(std::int64_t micro);
+  void forget_fresh(std::int64_t micro);
   double forward_backward(std::int64_t micro);
   [[noreturn]] void report_bad_loss() const;
   [[noreturn]] void report_bad_gradient() const;
@@ -65,6 +68,9 @@ class Trainer {
   Activity activity_;
   std::vector<TokenId> tokens_;
   std::vector<TokenId> targets_;
+  std::vector<std::uint8_t> fresh_;
+  std::vector<RecurrentState> carried_;
+  RecurrentState next_;
 };
 
 }  // namespace spikegpt

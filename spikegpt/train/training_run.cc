@@ -5,6 +5,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/data/consecutive_windows.h"
 #include "spikegpt/data/window_sampler.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/train/checkpoint.h"
@@ -35,10 +36,23 @@ class TrainingRun::Clock {
   double rate_ = 0.0;
 };
 
+namespace {
+
+std::unique_ptr<WindowSource> make_windows(const RunSetup& setup) {
+  const TrainConfig& train = setup.train;
+  if (train.windows == "consecutive") {
+    return std::make_unique<ConsecutiveWindows>(setup.corpus.train, setup.model.ctx_len,
+                                                std::int64_t{train.batch_size} * train.accumulate);
+  }
+  return std::make_unique<WindowSampler>(setup.corpus.train, setup.model.ctx_len, train.seed);
+}
+
+}  // namespace
+
 TrainingRun::TrainingRun(RunSetup setup, bool resume) : setup_(std::move(setup)) {
   validate(setup_.model);
   validate(setup_.train);
-  windows_ = std::make_unique<WindowSampler>(setup_.corpus.train, setup_.model.ctx_len, setup_.train.seed);
+  windows_ = make_windows(setup_);
   trainer_ = std::make_unique<Trainer>(setup_.model, setup_.train, *windows_);
   CheckpointInfo info;
   const auto newest = resume ? newest_checkpoint(setup_.folder) : std::nullopt;

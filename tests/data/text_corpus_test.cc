@@ -79,11 +79,15 @@ TEST_F(TextCorpusTest, BytesTakeAnything) {
 TEST_F(TextCorpusTest, RefusesWhatIsNoText) {
   expect_refused(options(""), {"data.txt", "empty"});
   expect_refused(options(std::string_view("ELF\0\1\2\3\4", 8)), {"binary", "zero byte at 3"});
-  expect_refused(options(std::string_view("\xFF\xFE" "a\0b\0", 6)), {"UTF-16", "iconv"});
+  expect_refused(options(std::string_view("\xFF\xFE"
+                                          "a\0b\0",
+                                          6)),
+                 {"UTF-16", "iconv"});
   expect_refused(options("caf\xE9 au\nlait"), {"byte 3", "line 1", "0xE9", "--tokenizer bytes"});
   CorpusOptions folder = options("abcdefgh");
-  folder.data = folder_.path();
-  expect_refused(folder, {"not a regular file"});
+  folder.data = folder_ / "empty";
+  std::filesystem::create_directory(folder.data);
+  expect_refused(folder, {"empty", "no files"});
   CorpusOptions missing = options("abcdefgh");
   missing.data = folder_ / "missing.txt";
   expect_error(ErrorKind::kNotFound, {"missing.txt"}, [&] { load_text_corpus(missing); });
@@ -120,7 +124,74 @@ TEST_F(TextCorpusTest, RefusesFractionsThatAreNone) {
 TEST_F(TextCorpusTest, RefusesUnknownTokenizers) {
   CorpusOptions unknown = options("abcdefghij");
   unknown.tokenizer = "words";
-  expect_refused(unknown, {"words", "bytes, chars"});
+  expect_refused(unknown, {"words", "bytes, chars", "tokenizer.json"});
+}
+
+TEST_F(TextCorpusTest, ATokenizerMayBeAFile) {
+  CorpusOptions with_file = options("cabcabcab");
+  with_file.tokenizer = write("letters.json", R"({"0": "c", "1": "b", "2": "a"})").string();
+  const TextCorpus corpus = load_text_corpus(with_file);
+  EXPECT_EQ(all_of(corpus.train), (std::vector<TokenId>{0, 2, 1, 0, 2, 1, 0}));
+}
+
+TEST_F(TextCorpusTest, AFolderIsReadInOrder) {
+  std::filesystem::create_directories(folder_ / "texts" / "deeper");
+  std::filesystem::create_directories(folder_ / "texts" / ".git");
+  write("texts/b.txt", "bbbb");
+  write("texts/a.txt", "aaaa");
+  write("texts/empty.txt", "");
+  write("texts/.hidden", "hhhh");
+  write("texts/.git/config", "gggg");
+  write("texts/deeper/c.jsonl", "{\"text\": \"cc\"}\n{\"text\": \"dd\"}\n");
+  CorpusOptions folder = options("");
+  folder.data = folder_ / "texts";
+  folder.valid_fraction = 0;
+  const TextCorpus corpus = load_text_corpus(folder);
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.train)), "aaaa\nbbbb\ncc\ndd\n");
+}
+
+TEST_F(TextCorpusTest, JsonLinesAreDocuments) {
+  CorpusOptions lines = options("");
+  lines.data = write(
+      "d.jsonl",
+      "\xEF\xBB\xBF{\"text\": \"f\\u00e9e\\n\", \"id\": 7}\r\n\n{\"text\":\"\"}\n{\"text\":\"x\"}");
+  lines.valid_fraction = 0;
+  lines.tokenizer = "bytes";
+  EXPECT_EQ(load_text_corpus(lines).tokenizer->decode(all_of(load_text_corpus(lines).train)),
+            "f\u00E9e\n\nx\n");
+}
+
+TEST_F(TextCorpusTest, JsonLinesNameTheLine) {
+  for (const char* line :
+       {"{\"text\": 5}", "{\"txt\": \"a\"}", "[\"text\"]", "{\"text\": \"a\"", "nonsense"}) {
+    CorpusOptions lines = options("");
+    lines.data = write("d.jsonl", std::string("{\"text\": \"good\"}\n") + line + "\n");
+    lines.tokenizer = "bytes";
+    expect_error(ErrorKind::kCorruptFile, {"d.jsonl", "line 2"}, [&] { load_text_corpus(lines); });
+  }
+}
+
+TEST_F(TextCorpusTest, SeveralSourcesHaveTheirWeightsAndTheirOwnEnds) {
+  CorpusOptions several = options("aaaaaaaaaaaaaaaaAAAA");
+  several.valid_fraction = 0.2;
+  several.more = {{write("second.txt", "bbbbbbbbBB"), 3}};
+  const TextCorpus corpus = load_text_corpus(several);
+  ASSERT_EQ(corpus.sources.size(), 2u);
+  EXPECT_EQ(corpus.sources[0].weight, 1);
+  EXPECT_EQ(corpus.sources[1].weight, 3);
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.train)), "aaaaaaaaaaaaaaaabbbbbbbb");
+  EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.valid)), "AAAABB");
+  several.more[0].path = write("short.txt", "bb");
+  expect_refused(several, {"short.txt", "too short"});
+}
+
+TEST(ParseSource, ReadsWeights) {
+  EXPECT_EQ(parse_source("a.txt").weight, 1);
+  EXPECT_EQ(parse_source("a:b.txt:0.25").path, "a:b.txt");
+  EXPECT_EQ(parse_source("a:b.txt:0.25").weight, 0.25);
+  for (const char* text : {"a:0", "a:-1", "a:x", "a:", "a:1x", "a:inf", "a:nan"}) {
+    expect_error(ErrorKind::kInvalidArgument, {text}, [&] { parse_source(text); });
+  }
 }
 
 TEST_F(TextCorpusTest, EvaluationNeedsSomethingToPredict) {

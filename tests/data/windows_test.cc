@@ -24,7 +24,9 @@ TokenStreamPtr counting_stream(std::int64_t size, TokenId first = 0) {
 
 struct Batch {
   Batch(std::int64_t b, std::int64_t t)
-      : idx(static_cast<std::size_t>(b * t), -1), targets(idx), fresh(static_cast<std::size_t>(b), 9),
+      : idx(static_cast<std::size_t>(b * t), -1),
+        targets(idx),
+        fresh(static_cast<std::size_t>(b), 9),
         view{b, t, idx, targets, fresh} {}
   std::vector<TokenId> idx;
   std::vector<TokenId> targets;
@@ -73,6 +75,23 @@ TEST(TokenStream, SlicesOfSlices) {
   EXPECT_EQ(out.back(), 34);
   EXPECT_THROW(slice(part, 10, 11), Bug);
   EXPECT_THROW(part->read(1, out), Bug);
+}
+
+TEST(TokenStream, PartsBehindOneAnother) {
+  const auto whole = concatenate(
+      {counting_stream(3), counting_stream(0), counting_stream(1, 3), counting_stream(6, 4)});
+  ASSERT_EQ(whole->size(), 10);
+  for (std::int64_t first = 0; first <= 10; ++first) {
+    for (std::int64_t count = 0; first + count <= 10; ++count) {
+      std::vector<TokenId> out(static_cast<std::size_t>(count));
+      whole->read(first, out);
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        EXPECT_EQ(out[i], first + static_cast<std::int64_t>(i));
+      }
+    }
+  }
+  std::vector<TokenId> out(2);
+  EXPECT_THROW(whole->read(9, out), Bug);
 }
 
 TEST(WindowSampler, TargetsAreTheNextTokens) {
@@ -131,8 +150,8 @@ TEST(WindowSampler, OffsetsAreUniform) {
 
 TEST(WindowSampler, StreamsAreDrawnByWeight) {
   const WindowSampler sampler(
-      {{counting_stream(100), 1}, {counting_stream(50, 1000), 3}, {counting_stream(20, 5000), 4}}, 8,
-      1);
+      {{counting_stream(100), 1}, {counting_stream(50, 1000), 3}, {counting_stream(20, 5000), 4}},
+      8, 1);
   std::map<std::size_t, int> count;
   constexpr int kDraws = 16'000;
   for (int i = 0; i < kDraws; ++i) ++count[sampler.place(i, 0).stream];

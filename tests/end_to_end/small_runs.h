@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
-#include <initializer_list>
 #include <iterator>
 #include <map>
 #include <string>
@@ -54,7 +53,7 @@ inline std::map<std::string, std::string> content_of(const std::filesystem::path
   return content;
 }
 
-inline void expect_words(std::string_view text, std::initializer_list<std::string_view> words) {
+inline void expect_words(std::string_view text, const std::vector<std::string_view>& words) {
   for (const std::string_view word : words) {
     EXPECT_NE(text.find(word), std::string_view::npos) << "no \"" << word << "\" in: " << text;
   }
@@ -68,7 +67,7 @@ inline void expect_success(const ProgramResult& result) {
 
 // A fault found before work began: one line on standard error, which holds all the words, and nothing else.
 inline void expect_refused(const ProgramResult& result, int status,
-                           std::initializer_list<std::string_view> words) {
+                           const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.signal, 0);
   EXPECT_EQ(result.status, status) << result.err;
@@ -80,7 +79,7 @@ inline void expect_refused(const ProgramResult& result, int status,
 }
 
 // A fault that ended work under way: after lines of progress, one line that says so.
-inline void expect_stopped(const ProgramResult& result, std::initializer_list<std::string_view> words) {
+inline void expect_stopped(const ProgramResult& result, const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.signal, 0);
   EXPECT_EQ(result.status, 1) << result.err;

@@ -175,22 +175,26 @@ TYPED_TEST(Gemm, ThreadsDoNotChangeTheBits) {
   PackedWeight backward(shape.out, shape.in, WeightUse::kBackward, precision_of<A>());
   forward.pack(weight.data());
   backward.pack(weight.data());
-  const auto run = [&](int threads) {
-    set_thread_count(threads);
+  const auto run = [&] {
     const Guarded<Y> y(shape.rows * shape.out);
     const Guarded<Y> d_x(shape.rows * shape.in);
     const Guarded<float> d_weight(shape.out * shape.in);
-    // A fresh thread, because primitives remember how many threads they were made for.
-    std::thread([&] {
-      set_thread_count(threads);
-      forward.multiply(shape.rows, x.data(), y.data());
-      backward.multiply(shape.rows, d_y.data(), d_x.data());
-      weight_gradient(shape, d_y.data(), x.data(), d_weight.data(), false);
-    }).join();
+    forward.multiply(shape.rows, x.data(), y.data());
+    backward.multiply(shape.rows, d_y.data(), d_x.data());
+    weight_gradient(shape, d_y.data(), x.data(), d_weight.data(), false);
     return Outputs{{"y", floats(y)}, {"d_x", floats(d_x)}, {"d_weight", floats(d_weight)}};
   };
-  const Outputs one = run(1);
-  for (const int threads : {2, 3}) expect_same_bits(one, run(threads), fmt::format("with {} threads", threads));
+  set_thread_count(1);
+  const Outputs one = run();
+  for (const int threads : {2, 3}) {
+    set_thread_count(threads);
+    expect_same_bits(one, run(), fmt::format("with {} threads", threads));
+    // A new thread makes its own primitives, for that number of threads.
+    std::thread([&] {
+      set_thread_count(threads);
+      expect_same_bits(one, run(), fmt::format("with primitives made for {} threads", threads));
+    }).join();
+  }
   set_thread_count(1);
 }
 

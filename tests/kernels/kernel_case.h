@@ -137,9 +137,6 @@ inline const std::vector<std::string>& simd_targets() {
   return targets;
 }
 
-// One thread unless a test asks for more: a busy machine makes threads wait for each other, and these tests are many.
-inline const bool kStartsWithOneThread = (set_thread_count(1), true);
-
 // Named results of a kernel; Bf16 as the floats they stand for.
 using Outputs = std::map<std::string, std::vector<float>>;
 

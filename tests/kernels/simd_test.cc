@@ -11,6 +11,10 @@
 namespace spikegpt::test {
 namespace {
 
+// For all tests of this program: one thread unless a test asks for more. On a busy machine threads that wait for
+// each other take long, and these tests are many.
+[[maybe_unused]] const bool kStartsWithOneThread = (set_thread_count(1), true);
+
 bool runs(const char* target) {
   return std::find(simd_targets().begin(), simd_targets().end(), target) != simd_targets().end();
 }

@@ -81,7 +81,8 @@ TEST(BpeGolden, OtherSettingsToo) {
     const auto tokenizer = BpeTokenizer::parse(definition.dump(), "variant");
     for (const json& entry : variant["cases"]) {
       EXPECT_EQ(tokenizer->encode(entry["text"].get<std::string>()).ids, entry["ids"].get<Ids>())
-          << variant["patch"] << "\n" << entry["text"];
+          << variant["patch"] << "\n"
+          << entry["text"];
       ++checked;
     }
   }

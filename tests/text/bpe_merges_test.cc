@@ -45,7 +45,8 @@ void expect_all_ways_agree(bool in_order) {
   RandomStream random(in_order ? 1 : 2, RandomPurpose::kSampling);
   int refused = 0;
   for (int round = 0; round < 200; ++round) {
-    const auto merges = random_merges(random, 1 + static_cast<int>(random.next_below(30)), in_order);
+    const auto merges =
+        random_merges(random, 1 + static_cast<int>(random.next_below(30)), in_order);
     const MergeTable table(merges);
     WordMerger merger(table);
     for (const std::size_t size : {0, 1, 2, 3, 7, 47, 48, 49, 130}) {

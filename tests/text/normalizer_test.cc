@@ -47,7 +47,10 @@ TEST(Normalizer, ComposesAndKeeps) {
 
 TEST(Normalizer, IllFormedBytesStayAndPart) {
   for (const NormalForm form : {NormalForm::kNfc, NormalForm::kNfkc}) {
-    EXPECT_EQ(normalized(form, "e\u0301\xFF" "e\u0301\xC3"), "\u00E9\xFF\u00E9\xC3");
+    EXPECT_EQ(normalized(form,
+                         "e\u0301\xFF"
+                         "e\u0301\xC3"),
+              "\u00E9\xFF\u00E9\xC3");
     EXPECT_EQ(normalized(form, "e\xFF\u0301"), "e\xFF\u0301");
   }
 }
@@ -73,7 +76,10 @@ TEST(Normalizer, InertCharactersAreInert) {
 
 TEST(Normalizer, IsTheLibraryOnRandomText) {
   RandomStream random(4, RandomPurpose::kSampling);
-  const std::u32string common = U"aeiouAEk \n\u0301\u0308\u0323\u0327\u0338\u00E9\u212B\u1EC7\u1100\u1161\u11A8\uAC00\u304B\u3099\u0915\u093C\u09C7\u09BE\u2126\uFB01\u6F22";
+  const std::u32string common =
+      U"aeiouAEk "
+      U"\n\u0301\u0308\u0323\u0327\u0338\u00E9\u212B\u1EC7\u1100\u1161\u11A8\uAC00\u304B\u3099"
+      U"\u0915\u093C\u09C7\u09BE\u2126\uFB01\u6F22";
   for (int round = 0; round < 20'000; ++round) {
     std::string text;
     for (std::uint64_t i = 1 + random.next_below(20); i > 0; --i) {

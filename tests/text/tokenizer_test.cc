@@ -43,7 +43,9 @@ TEST(ByteTokenizer, AnyBytesComeBack) {
 }
 
 TEST(CharTokenizer, VocabularyIsTheCorpusByCodePoint) {
-  const auto tokenizer = make_tokenizer("chars", "b\xC3\xA9" "a\nb\U0001F600");
+  const auto tokenizer = make_tokenizer("chars",
+                                        "b\xC3\xA9"
+                                        "a\nb\U0001F600");
   EXPECT_EQ(tokenizer->vocab_size(), 5);
   EXPECT_EQ(tokenizer->unit(), "character");
   EXPECT_EQ(tokenizer->encode("\nab\u00E9\U0001F600").ids, (Ids{0, 1, 2, 3, 4}));
@@ -140,12 +142,17 @@ class VocabularyFile : public testing::Test {
 };
 
 TEST_F(VocabularyFile, AllEncodingsAreRead) {
-  const std::u16string text = u"{\"0\": \"\\n\", \"1\": \"a\", \"2\": \"\u00E9\", \"3\": \"\U0001F600\"}";
+  const std::u16string text =
+      u"{\"0\": \"\\n\", \"1\": \"a\", \"2\": \"\u00E9\", \"3\": \"\U0001F600\"}";
   for (const bool big_endian : {false, true}) {
-    EXPECT_EQ(load(utf16(text, big_endian))->decode(Ids{3, 2, 1, 0}), "\U0001F600\u00E9" "a\n");
+    EXPECT_EQ(load(utf16(text, big_endian))->decode(Ids{3, 2, 1, 0}),
+              "\U0001F600\u00E9"
+              "a\n");
   }
   const char* utf8 = "{\"0\": \"\\n\", \"3\": \"\\ud83d\\ude00\", \"1\": \"a\", \"2\": \"é\"}";
-  EXPECT_EQ(load(utf8)->decode(Ids{3, 2, 1, 0}), "\U0001F600\u00E9" "a\n");
+  EXPECT_EQ(load(utf8)->decode(Ids{3, 2, 1, 0}),
+            "\U0001F600\u00E9"
+            "a\n");
   EXPECT_EQ(load(std::string("\xEF\xBB\xBF") + utf8)->vocab_size(), 4);
 }
 

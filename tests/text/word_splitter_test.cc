@@ -92,7 +92,8 @@ TEST(Gpt2Splitter, IsThePatternOnRandomText) {
   const auto by_pattern = make_regex_splitter(kGpt2);
   const OneCharacter unassigned("\\p{Cn}");
   RandomStream random(11, RandomPurpose::kSampling);
-  const std::u32string common = U"abstrevmld'''   \t\n\r01 9.,!?_-\u00A0\u3000\u0085\u2028éÄß漢字٣²½\u0301\u200D😀";
+  const std::u32string common =
+      U"abstrevmld'''   \t\n\r01 9.,!?_-\u00A0\u3000\u0085\u2028éÄß漢字٣²½\u0301\u200D😀";
   for (int round = 0; round < 20'000; ++round) {
     std::string text;
     for (std::uint64_t i = random.next_below(24); i > 0; --i) {
@@ -102,7 +103,8 @@ TEST(Gpt2Splitter, IsThePatternOnRandomText) {
       if (comparable(c, unassigned)) append_utf8(text, c);
       if (random.next_below(40) == 0) text.push_back('\xC3');  // ill-formed now and then
     }
-    // An ill-formed part is no character to PCRE2: it stands by itself there. Compare what parts it.
+    // An ill-formed part is no character to PCRE2: it stands by itself there. Compare what parts
+    // it.
     if (find_invalid_utf8(text)) {
       std::string joined;
       for (const std::string& word : split(by_hand, text)) joined += word;
@@ -118,7 +120,10 @@ TEST(RegexSplitter, WhatMatchesNothingIsAWordToo) {
   EXPECT_EQ(split(*digits, "ab12c"), (Words{"ab", "1", "2", "c"}));
   EXPECT_EQ(split(*digits, "abc"), (Words{"abc"}));
   EXPECT_EQ(split(*digits, ""), Words());
-  EXPECT_EQ(split(*digits, "\xFF" "1\xC3"), (Words{"\xFF", "1", "\xC3"}));
+  EXPECT_EQ(split(*digits,
+                  "\xFF"
+                  "1\xC3"),
+            (Words{"\xFF", "1", "\xC3"}));
 }
 
 TEST(RegexSplitter, EmptyMatchesGetNowhere) {

@@ -7,6 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/parallel.h"
+#include "spikegpt/data/consecutive_windows.h"
 #include "spikegpt/data/window_sampler.h"
 #include "spikegpt/train/checkpoint.h"
 #include "spikegpt/train/evaluation.h"
@@ -86,6 +87,50 @@ TEST_P(TrainerTest, ResumedIsBitIdentical) {
     EXPECT_EQ(copy(after.trainer.parameters()), copy(whole.trainer.parameters()));
     EXPECT_EQ(copy(after.trainer.optimizer().second_moment()), copy(whole.trainer.optimizer().second_moment()));
   }
+}
+
+TEST_P(TrainerTest, ConsecutiveWindowsCarryTheirMemory) {
+  ModelConfig model = small_model(GetParam());
+  model.dropout = 0.0;
+  TrainConfig config = small_run();
+  config.windows = "consecutive";
+  config.accumulate = 2;
+  const ConsecutiveWindows windows(counting_text(2000), model.ctx_len, 8);
+  const TemporaryDirectory folder;
+  Trainer whole(model, config, windows);
+  Trainer before(model, config, windows);
+  Trainer after(model, config, windows);
+  whole.initialise_parameters();
+  before.initialise_parameters();
+  ASSERT_EQ(whole.carried().size(), 2u);
+  for (int i = 0; i < 15; ++i) whole.step(1e-3);  // 12 windows a reader: some start over
+  for (int i = 0; i < 7; ++i) before.step(1e-3);
+  load_checkpoint(save_checkpoint(folder.path(), before, 0.0, 1), after);
+  for (int i = 0; i < 8; ++i) after.step(1e-3);
+  EXPECT_EQ(copy(after.parameters()), copy(whole.parameters()));
+
+  // The memory is that of reading the same text in one go.
+  RecurrentState state(model, 1);
+  NetworkOptions options;
+  options.plan.tokens = 2 * model.ctx_len;
+  const auto network = make_network(model, options);
+  Trainer frozen(model, config, windows);
+  frozen.initialise_parameters();
+  frozen.step(1e-30);
+  frozen.step(1e-30);
+  network->set_parameters(frozen.parameters().data());
+  std::vector<TokenId> text(static_cast<std::size_t>(2 * model.ctx_len));
+  counting_text(2000)->read(0, text);
+  RunOptions run;
+  run.state_out = &state;
+  network->forward({text}, run);
+  state.visit([&, part = std::size_t{0}](const std::string& name, const float* values, std::int64_t n) mutable {
+    const float* carried = frozen.carried()[0].values().data() + part * 4;
+    for (std::int64_t c = 0; c < n; ++c) {
+      ASSERT_NEAR(carried[c], values[c], 1e-4) << name;
+    }
+    part += static_cast<std::size_t>(n);
+  });
 }
 
 TEST_P(TrainerTest, ThreadsChangeNothingOutsideTheProducts) {

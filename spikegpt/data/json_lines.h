@@ -1,0 +1,17 @@
+// JSON lines: an object a line, the document in its field "text".
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+namespace spikegpt {
+
+// Receives documents in order; the view is valid during the call only.
+using DocumentSink = std::function<void(std::string_view)>;
+
+// Blank lines and empty texts are passed over, other fields ignored. Throws Error: as MappedFile;
+// kCorruptFile with the line for what is no JSON object with a "text" in it.
+void for_each_json_line(const std::filesystem::path& file, const DocumentSink& sink);
+
+}  // namespace spikegpt
