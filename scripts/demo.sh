@@ -64,7 +64,7 @@ train() {
   local status=0 interrupted=no
   trap 'interrupted=yes' INT
   "$program" train --data "$text" --out "$out" --arch "$arch" --preset tiny --tokenizer chars \
-    --minutes "$minutes" || status=$?
+    --lr 2e-3 --minutes "$minutes" --sample-prompt "$prompt" || status=$?
   trap - INT
   if ((status != 0)); then
     [[ $interrupted == yes && -e $out/model.safetensors ]] || exit "$status"
@@ -82,7 +82,7 @@ say_what_next() {
 The model is the folder $out. It answers to other beginnings:
   $program generate $out_quoted --prompt "$other_prompt" --tokens 400 --temperature 0.8
 Learn longer, and write better:
-  $program train --data $text_quoted --out $longer_quoted --arch $arch --preset tiny --tokenizer chars --minutes 30
+  $program train --data $text_quoted --out $longer_quoted --arch $arch --preset tiny --lr 2e-3 --minutes 30
 Compare the three kinds: only spikes between layers, or none at all:
   ARCH=event make demo
   ARCH=rwkv make demo
