@@ -36,6 +36,12 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+// For settings: throws Error (kInvalidArgument) "key = value: expected ..." unless the value will do.
+template <class T>
+void check_setting(bool holds, std::string_view key, const T& value, std::string_view expected) {
+  if (!holds) throw Error(ErrorKind::kInvalidArgument, "{} = {}: expected {}", key, value, expected);
+}
+
 // A place in the source: as a default argument, the place of the call. (clang 14 lacks std::source_location.)
 struct SourcePlace {
   const char* file;

@@ -6,22 +6,12 @@
 #include "spikegpt/core/error.h"
 
 namespace spikegpt {
-namespace {
-
-template <class T>
-void expect(bool holds, const char* key, const T& value, const char* expected) {
-  if (holds) return;
-  throw Error(ErrorKind::kInvalidArgument, "{} = {}: expected {}", key, value, expected);
-}
-
-}  // namespace
-
 void validate(const SamplerConfig& c) {
-  expect(c.temperature >= 0.0 && c.temperature <= 100.0, "temperature", c.temperature, "0 to 100");
-  expect(c.top_p > 0.0 && c.top_p <= 1.0, "top_p", c.top_p, "a probability above 0, at most 1");
-  expect(c.top_k >= 0, "top_k", c.top_k, "0 or more");
-  expect(c.repetition_penalty > 0.0, "repetition_penalty", c.repetition_penalty, "a positive number");
-  expect(c.repetition_window >= 0, "repetition_window", c.repetition_window, "0 or more");
+  check_setting(c.temperature >= 0.0 && c.temperature <= 100.0, "temperature", c.temperature, "0 to 100");
+  check_setting(c.top_p > 0.0 && c.top_p <= 1.0, "top_p", c.top_p, "a probability above 0, at most 1");
+  check_setting(c.top_k >= 0, "top_k", c.top_k, "0 or more");
+  check_setting(c.repetition_penalty > 0.0, "repetition_penalty", c.repetition_penalty, "a positive number");
+  check_setting(c.repetition_window >= 0, "repetition_window", c.repetition_window, "0 or more");
 }
 
 Sampler::Sampler(const SamplerConfig& config)

@@ -1,10 +1,8 @@
 #include "spikegpt/infer/session.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 namespace {
@@ -27,10 +25,8 @@ Session::Session(const ModelConfig& config, const float* parameters)
       step_(network_for(config, parameters, 1)),
       parameters_(parameters),
       state_(config, 1),
-      logits_(static_cast<std::size_t>(config.vocab_size)) {
-  for (const SpikeSite& site : spike_sites(config)) neurons_ += site.neurons;
-  spike_counts_.resize(spike_sites(config).size());
-}
+      logits_(static_cast<std::size_t>(config.vocab_size)),
+      activity_(config) {}
 
 // Runs the network over chunks; after_chunk(network, first token, count) may ask for logits.
 template <class AfterChunk>
@@ -41,7 +37,7 @@ void Session::read(std::span<const std::int32_t> tokens, const AfterChunk& after
   RunOptions run;
   run.state_in = &state_;
   run.state_out = &state_;
-  run.spike_counts = spike_counts_;
+  run.spike_counts = activity_.counts();
   for (std::int64_t first = 0; first < count; first += kChunk) {
     const std::int64_t size = std::min(kChunk, count - first);
     Network& network = size == 1 ? *step_ : *prefill_;
@@ -71,14 +67,7 @@ std::vector<float> Session::feed_all(std::span<const std::int32_t> tokens) {
 void Session::reset() {
   state_.reset();
   tokens_read_ = 0;
-  std::fill(spike_counts_.begin(), spike_counts_.end(), 0);
-}
-
-double Session::firing_rate() const noexcept {
-  if (neurons_ == 0 || tokens_read_ == 0) return 0.0;
-  const auto spikes = std::accumulate(spike_counts_.begin(), spike_counts_.end(), std::int64_t{0});
-  return static_cast<double>(spikes) /
-         (static_cast<double>(neurons_) * static_cast<double>(tokens_read_));
+  activity_.reset();
 }
 
 }  // namespace spikegpt

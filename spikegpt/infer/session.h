@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "spikegpt/model/activity.h"
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/recurrent_state.h"
 
@@ -31,7 +32,7 @@ class Session {
   RecurrentState& state() noexcept { return state_; }
   std::int64_t tokens_read() const noexcept { return tokens_read_; }
   // Mean share of neurons that fired per token so far; 0 for a model without neurons.
-  double firing_rate() const noexcept;
+  double firing_rate() const { return activity_.firing_rate(tokens_read_); }
 
  private:
   template <class AfterChunk>
@@ -43,8 +44,7 @@ class Session {
   const float* parameters_;
   RecurrentState state_;
   std::vector<float> logits_;
-  std::vector<std::int64_t> spike_counts_;
-  std::int64_t neurons_ = 0;
+  Activity activity_;
   std::int64_t tokens_read_ = 0;
 };
 

@@ -19,11 +19,6 @@ constexpr std::array<Preset, 6> kPresets = {{
     {"260m", 24, 768, 1024, 50277, "261 M with the GPT-NeoX vocabulary"},
 }};
 
-template <class T>
-Error bad_value(std::string_view key, const T& value, std::string_view expected) {
-  return Error(ErrorKind::kInvalidArgument, "{} = {}: expected {}", key, value, expected);
-}
-
 void check_choice(std::string_view key, const std::string& value,
                   std::initializer_list<const char*> choices) {
   std::string names;
@@ -31,22 +26,19 @@ void check_choice(std::string_view key, const std::string& value,
     if (value == choice) return;
     names += names.empty() ? choice : std::string(", ") + choice;
   }
-  throw bad_value(key, "\"" + value + "\"", "one of " + names);
+  check_setting(false, key, "\"" + value + "\"", "one of " + names);
 }
 
 void check_range(std::string_view key, int value, int low, int high) {
-  if (value < low || value > high) throw bad_value(key, value, fmt::format("{} to {}", low, high));
+  check_setting(value >= low && value <= high, key, value, fmt::format("{} to {}", low, high));
 }
 
 void check_neuron(const ModelConfig& config) {
-  if (!(config.tau > 0.0) || (config.decay_input && config.tau < 1.0)) {
-    throw bad_value("tau", config.tau, "a time constant of at least 1 token");
-  }
-  if (!(config.v_threshold > config.v_reset.value_or(0.0))) {
-    throw bad_value("v_threshold", config.v_threshold, "a potential above v_reset");
-  }
+  check_setting(config.tau >= 1.0, "tau", config.tau, "a time constant of at least 1 token");
+  check_setting(config.v_threshold > config.v_reset.value_or(0.0), "v_threshold", config.v_threshold,
+                "a potential above v_reset");
   surrogate_kind(config.surrogate);
-  if (!(config.alpha > 0.0)) throw bad_value("alpha", config.alpha, "a positive number");
+  check_setting(config.alpha > 0.0, "alpha", config.alpha, "a positive number");
 }
 
 std::string arch_of(const Json& json) {
@@ -63,13 +55,11 @@ void validate(const ModelConfig& config) {
   check_range("n_embd", config.n_embd, 1, 65536);
   check_range("vocab_size", config.vocab_size, 1, 1 << 24);
   check_range("ctx_len", config.ctx_len, 1, 1 << 20);
-  if (!(config.dropout >= 0.0 && config.dropout < 1.0)) {
-    throw bad_value("dropout", config.dropout, "a probability below 1");
-  }
+  check_setting(config.dropout >= 0.0 && config.dropout < 1.0, "dropout", config.dropout,
+                "a probability below 1");
   check_neuron(config);
-  if (config.event_head && config.arch != "event") {
-    throw bad_value("event_head", config.event_head, "false unless arch is event");
-  }
+  check_setting(!config.event_head || config.is_event(), "event_head", config.event_head,
+                "false unless arch is event");
 }
 
 ModelConfig default_config(const std::string& arch) {
@@ -92,7 +82,7 @@ void apply_preset(const std::string& name, ModelConfig& config) {
     if (preset.vocab_size != 0) config.vocab_size = preset.vocab_size;
     return;
   }
-  throw bad_value("preset", "\"" + name + "\"", "one of " + names);
+  check_setting(false, "preset", "\"" + name + "\"", "one of " + names);
 }
 
 ModelConfig config_from_json(std::string_view text, std::string_view where) {

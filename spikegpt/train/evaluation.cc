@@ -7,7 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/data/evaluation_windows.h"
-#include "spikegpt/train/activity.h"
+#include "spikegpt/model/activity.h"
 
 namespace spikegpt {
 namespace {

@@ -8,7 +8,7 @@
 #include "spikegpt/core/aligned_buffer.h"
 #include "spikegpt/data/window_source.h"
 #include "spikegpt/model/network.h"
-#include "spikegpt/train/activity.h"
+#include "spikegpt/model/activity.h"
 #include "spikegpt/train/optimizer.h"
 #include "spikegpt/train/train_config.h"
 

@@ -7,6 +7,12 @@
 
 #include "tests/text/expect_error.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+// The sanitizer's allocator ends the program where the system's says no.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+#endif
+
 namespace spikegpt {
 namespace {
 

@@ -1,9 +1,6 @@
 // The whole model against an independent PyTorch implementation: logits, spikes, gradients, training.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include "spikegpt/kernels/adam.h"
 #include "tests/support/model_case.h"
 
 namespace spikegpt::test {
@@ -47,16 +44,7 @@ class GoldenModel : public testing::TestWithParam<const char*> {
 
   void expect_gradients(const FlatParameters& gradients) const {
     for (const ParameterInfo& info : gradients.layout().infos()) {
-      const std::vector<float> expected = floats_of(tensor("grad." + info.name));
-      double difference = 0.0;
-      double norm = 0.0;
-      for (std::size_t i = 0; i < expected.size(); ++i) {
-        const double d = static_cast<double>(gradients.of(info)[i]) - static_cast<double>(expected[i]);
-        difference += d * d;
-        norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-      }
-      // 1e-7: what float rounding leaves where the true gradient is zero.
-      EXPECT_LE(std::sqrt(difference), 2e-4 * std::sqrt(norm) + 1e-7) << info.name;
+      expect_gradient(gradients.of(info), floats_of(tensor("grad." + info.name)), 2e-4, info.name);
     }
   }
 
@@ -107,27 +95,13 @@ TEST_P(GoldenModel, FiveStepsOfAdam) {
   const std::vector<std::int32_t> batches = raw_values<std::int32_t>(tensor("train.batches"));
   const std::vector<float> losses = floats_of(tensor("train.losses"));
   const auto net = network();
-  FlatParameters gradients(config_);
-  FlatParameters first_moment(config_);
-  FlatParameters second_moment(config_);
-  std::vector<double> scratch(static_cast<std::size_t>(squared_norm_scratch_size(gradients.size())));
+  AdamReplay replay(config_, *net, parameters_);
   for (std::size_t step = 0; step < losses.size(); ++step) {
     const std::span<const std::int32_t> all(batches);
     const auto idx = all.subspan(2 * step * idx_.size(), idx_.size());
     const auto targets = all.subspan((2 * step + 1) * idx_.size(), idx_.size());
-    gradients.clear();
-    net->set_parameters(parameters_.data());
-    net->forward({idx, batch_}, {});
-    LossOptions options = loss_options();
-    options.targets = targets;
-    const double loss = mean_loss(net->losses_and_gradients(options, gradients.data()));
-    EXPECT_NEAR(loss, static_cast<double>(losses[step]), 1e-4) << "step " << step;
-    const double norm = std::sqrt(squared_norm(gradients.size(), gradients.data(), scratch.data()));
-    AdamStep update;
-    update.step = static_cast<std::int64_t>(step) + 1;
-    update.gradient_scale = std::min(1.0, 1.0 / (norm + 1e-6));
-    adam_update(gradients.size(), update,
-                {parameters_.data(), gradients.data(), first_moment.data(), second_moment.data()});
+    EXPECT_NEAR(replay.step({idx, batch_}, targets), static_cast<double>(losses[step]), 1e-4)
+        << "step " << step;
   }
 }
 

@@ -1,9 +1,6 @@
 // A checkpoint of the public training code and what that code computed with it.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include "spikegpt/kernels/adam.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/pth_reader.h"
 #include "tests/support/model_case.h"
@@ -65,15 +62,7 @@ TEST_F(OfficialCheckpoint, Gradients) {
   network_->losses_and_gradients({targets_, 1.0 / static_cast<double>(targets_.size()), 1e-4f},
                                  gradients.data());
   for (const ParameterInfo& info : gradients.layout().infos()) {
-    const auto reference = expected_.at("grad." + info.name).as<double>();
-    double difference = 0.0;
-    double norm = 0.0;
-    for (std::size_t i = 0; i < reference.size(); ++i) {
-      const double d = static_cast<double>(gradients.of(info)[i]) - reference[i];
-      difference += d * d;
-      norm += reference[i] * reference[i];
-    }
-    EXPECT_LE(std::sqrt(difference), 1e-3 * std::sqrt(norm)) << info.name;
+    expect_gradient(gradients.of(info), expected_.at("grad." + info.name).as<float>(), 1e-3, info.name);
   }
 }
 
@@ -82,10 +71,7 @@ TEST_F(OfficialCheckpoint, TwentyStepsOfAdam) {
   const auto batches = stored.as<std::int32_t>();
   const auto losses = expected_.at("train.losses").as<double>();
   const auto row = static_cast<std::size_t>(stored.shape.at(2));
-  FlatParameters gradients(config_);
-  FlatParameters first_moment(config_);
-  FlatParameters second_moment(config_);
-  std::vector<double> scratch(static_cast<std::size_t>(squared_norm_scratch_size(gradients.size())));
+  AdamReplay replay(config_, *network_, *parameters_);
   ASSERT_EQ(losses.size(), 20u);
   for (std::size_t step = 0; step < losses.size(); ++step) {
     std::vector<std::int32_t> idx;
@@ -96,18 +82,7 @@ TEST_F(OfficialCheckpoint, TwentyStepsOfAdam) {
       idx.insert(idx.end(), start, end - 1);
       targets.insert(targets.end(), start + 1, end);
     }
-    gradients.clear();
-    network_->set_parameters(parameters_->data());
-    network_->forward({idx, batch_}, {});
-    const double loss = mean_loss(network_->losses_and_gradients(
-        {targets, 1.0 / static_cast<double>(targets.size()), 1e-4f}, gradients.data()));
-    EXPECT_NEAR(loss, losses[step], 1e-3) << "step " << step;
-    const double norm = std::sqrt(squared_norm(gradients.size(), gradients.data(), scratch.data()));
-    AdamStep update;
-    update.step = static_cast<std::int64_t>(step) + 1;
-    update.gradient_scale = std::min(1.0, 1.0 / (norm + 1e-6));
-    adam_update(gradients.size(), update, {parameters_->data(), gradients.data(), first_moment.data(),
-                                           second_moment.data()});
+    EXPECT_NEAR(replay.step({idx, batch_}, targets), losses[step], 1e-3) << "step " << step;
   }
 }
 
