@@ -30,6 +30,9 @@ std::function<int()> add_eval(CLI::App& app);
 std::function<int()> add_inspect(CLI::App& app);
 std::function<int()> add_convert(CLI::App& app);
 std::function<int()> add_trace(CLI::App& app);
+std::function<int()> add_tokenize(CLI::App& app);
+std::function<int()> add_detokenize(CLI::App& app);
+std::function<int()> add_tokenizer(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
 
 }  // namespace spikegpt::cli

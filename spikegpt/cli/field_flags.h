@@ -3,8 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "spikegpt/core/error.h"
@@ -73,14 +76,31 @@ class FieldFlags {
     return app.add_option_function<std::string>(
                   flag,
                   [read, flag](const std::string& word) {
-                    if (!read(word)) throw CLI::ConversionError(word, flag);
+                    if (read(word)) return;
+                    throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
                   },
                   help)
         ->type_name("FLOAT|none");
   }
-  template <class T>
-  static CLI::Option* add(CLI::App& app, const std::string& flag, T& field, const char* help) {
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
     return app.add_option(flag, field, help)->capture_default_str();
+  }
+  // The parser's own conversion would take -1 for a large seed, and cut what is too large.
+  template <class Number>
+  static CLI::Option* add(CLI::App& app, const std::string& flag, Number& field, const char* help) {
+    const auto fault = [](const std::string& word) -> std::string {
+      Number value{};
+      const char* const end = word.data() + word.size();
+      const auto [stop, failure] = std::from_chars(word.data(), end, value);
+      if (failure == std::errc() && stop == end) return "";
+      constexpr bool kWhole = std::is_integral_v<Number>;
+      return fmt::format("expected a {}{}, found \"{}\"", kWhole ? "whole number" : "number",
+                         kWhole ? fmt::format(" from {} to {}", std::numeric_limits<Number>::min(),
+                                              std::numeric_limits<Number>::max())
+                                : "",
+                         word);
+    };
+    return app.add_option(flag, field, help)->capture_default_str()->check(fault);
   }
 
   Fields values_;

@@ -15,9 +15,14 @@ Json to_json(const std::filesystem::path& path, const toml::node& node) {
   if (const auto* value = node.as_string()) {
     return value->get() == "none" ? Json(nullptr) : Json(value->get());
   }
+  if (const auto* array = node.as_array()) {
+    Json list = Json::array();
+    for (const toml::node& item : *array) list.push_back(to_json(path, item));
+    return list;
+  }
   const auto& where = node.source().begin;
   throw Error(ErrorKind::kInvalidArgument,
-              "{}:{}:{}: expected key = value with a number, true, false or a string", path.string(),
+              "{}:{}:{}: expected key = value with a number, true, false, a string, or a list of them", path.string(),
               where.line, where.column);
 }
 

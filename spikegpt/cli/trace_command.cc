@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <charconv>
 #include <map>
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/model/model_files.h"
@@ -36,28 +36,9 @@ struct TraceFlags {
   bool l2wrap = false;
 };
 
-// Numbers separated by commas or white space.
-std::vector<TokenId> parse_ids(const char* flag, std::string text) {
-  if (text.starts_with("@")) text = read_text(text.substr(1));
-  std::vector<TokenId> ids;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    if (*at == ',' || std::isspace(static_cast<unsigned char>(*at)) != 0) {
-      ++at;
-      continue;
-    }
-    TokenId id = 0;
-    const auto [next, failure] = std::from_chars(at, end, id);
-    if (failure != std::errc()) {
-      throw Error(ErrorKind::kInvalidArgument, "{}: expected token ids such as 5,17,3; found \"{}\"", flag,
-                  std::string(at, std::min(end, at + 20)));
-    }
-    ids.push_back(id);
-    at = next;
-  }
-  if (ids.empty()) throw Error(ErrorKind::kInvalidArgument, "{} holds no token ids", flag);
-  return ids;
+// Ids out of a flag, or with @ out of a file.
+std::vector<TokenId> parse_ids(const char* flag, const std::string& text) {
+  return parse_token_ids(flag, text.starts_with("@") ? read_text(text.substr(1)) : text);
 }
 
 // Keeps every spike train and potential.

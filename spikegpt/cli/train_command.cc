@@ -22,6 +22,7 @@ void refuse_existing_model(const std::filesystem::path& folder) {
 TextCorpus load_data(const TrainSettings& settings, const TrainFlags& flags) {
   CorpusOptions options;
   options.data = settings.run.data;
+  for (const std::string& source : settings.run.more) options.more.push_back(parse_source(source));
   options.valid = settings.run.valid;
   options.valid_fraction = settings.train.valid_fraction;
   options.tokenizer = settings.run.tokenizer;

@@ -83,6 +83,9 @@ void save_settings(const std::filesystem::path& folder, const TrainSettings& set
   Json json;
   json["run"] = fields_to_json(settings.run);
   json["run"]["data"] = std::filesystem::absolute(settings.run.data).string();
+  for (Json& source : json["run"]["more"]) {
+    source = std::filesystem::absolute(source.get<std::string>()).string();
+  }
   if (!settings.run.valid.empty()) {
     json["run"]["valid"] = std::filesystem::absolute(settings.run.valid).string();
   }

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "spikegpt/cli/field_flags.h"
 #include "spikegpt/model/config.h"
@@ -13,15 +14,17 @@ namespace spikegpt::cli {
 
 struct RunFields {
   std::string data;
+  std::vector<std::string> more;
   std::string valid;
   std::string tokenizer = "chars";
 
   // As ModelConfig::visit.
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& visitor) {
-    visitor("data", self.data, "text file to learn from");
+    visitor("data", self.data, "what to learn from: text, a folder of text, JSON lines, or .bin/.idx");
+    visitor("more", self.more, "further data as PATH or PATH:WEIGHT; windows are drawn by weight (--data has 1)");
     visitor("valid", self.valid, "held-out text; without it the end of --data is held out");
-    visitor("tokenizer", self.tokenizer, "chars (Unicode characters) or bytes (any file)");
+    visitor("tokenizer", self.tokenizer, "chars (Unicode characters), bytes (any file), or a tokenizer.json");
   }
 };
 

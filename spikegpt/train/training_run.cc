@@ -44,7 +44,7 @@ std::unique_ptr<WindowSource> make_windows(const RunSetup& setup) {
     return std::make_unique<ConsecutiveWindows>(setup.corpus.train, setup.model.ctx_len,
                                                 std::int64_t{train.batch_size} * train.accumulate);
   }
-  return std::make_unique<WindowSampler>(setup.corpus.train, setup.model.ctx_len, train.seed);
+  return std::make_unique<WindowSampler>(setup.corpus.sources, setup.model.ctx_len, train.seed);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ v_reset = "none"
 detach_reset = true
 tau = 3
 lr = 1e-3
-seed = 18446744073709551615
+seed = 9223372036854775807
 surrogate = "sigmoid"
 vocab_size = 300
 )");
@@ -59,7 +59,7 @@ vocab_size = 300
   const Json train = settings("model").at("train");
   EXPECT_EQ(train.at("steps"), 3);
   EXPECT_EQ(train.at("lr"), 1e-3);
-  EXPECT_EQ(train.at("seed").get<std::uint64_t>(), 18446744073709551615u);
+  EXPECT_EQ(train.at("seed").get<std::uint64_t>(), 9223372036854775807u);
   EXPECT_EQ(settings("model").at("run").at("tokenizer"), "bytes");
   EXPECT_EQ(metrics("model").size(), 5u);  // three steps, two evaluations
 }
@@ -165,14 +165,14 @@ TEST_F(SettingsTest, ImpossibleValuesNameTheKeyAndWhatIsExpected) {
 
 TEST_F(SettingsTest, FlagsThatCannotBeReadAreUsageErrors) {
   expect_refused(run(train_args("model", {"--bogus", "3"})), 2, {"--bogus", "spikegpt train --help"});
-  expect_refused(run(train_args("model", {"--lr", "fast"})), 2, {"--lr", "fast", "spikegpt train --help"});
-  expect_refused(run(train_args("model", {"--steps", "1.5"})), 2, {"--steps", "1.5", "train --help"});
-  expect_refused(run(train_args("model", {"--steps", "99999999999999999999"})), 2, {"--steps", "train --help"});
+  expect_refused(run(train_args("model", {"--lr", "fast"})), 2, {"--lr", "a number", "\"fast\"", "train --help"});
+  expect_refused(run(train_args("model", {"--steps", "1.5"})), 2, {"--steps", "a whole number", "\"1.5\""});
+  expect_refused(run(train_args("model", {"--steps", "99999999999999999999"})), 2, {"--steps", "a whole number"});
   expect_refused(run(train_args("model", {"--recompute", "maybe"})), 2, {"--recompute", "maybe"});
-  expect_refused(run(train_args("model", {"--v-reset", "soft"})), 2, {"--v-reset", "soft"});
+  expect_refused(run(train_args("model", {"--v-reset", "soft"})), 2, {"--v-reset", "a number or none", "\"soft\""});
   expect_refused(run(train_args("model", {"--threads", "5000"})), 2, {"--threads", "5000", "0 to 1024"});
   expect_refused(run(train_args("model", {"--seed"})), 2, {"--seed", "1 required"});
-  expect_refused(run(train_args("model", {"--seed", "-1"})), 2, {"--seed", "-1"});
+  expect_refused(run(train_args("model", {"--seed", "-1"})), 2, {"--seed", "from 0 to", "\"-1\""});
   expect_refused(run({"train", "--data", "text.txt"}), 2, {"--out", "required", "train --help"});
   expect_refused(run({"generate"}), 2, {"model", "required", "generate --help"});
   expect_refused(run({"eval", "model"}), 2, {"--data", "required", "eval --help"});

@@ -1,0 +1,33 @@
+#include "spikegpt/cli/token_ids.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+#include "spikegpt/core/error.h"
+
+namespace spikegpt::cli {
+
+std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view text) {
+  std::vector<TokenId> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    if (*at == ',' || std::isspace(static_cast<unsigned char>(*at)) != 0) {
+      ++at;
+      continue;
+    }
+    TokenId id = 0;
+    const auto [next, failure] = std::from_chars(at, end, id);
+    if (failure != std::errc()) {
+      throw Error(ErrorKind::kInvalidArgument, "{}: expected token ids such as 5,17,3; found \"{}\"", where,
+                  std::string(at, at + std::min<std::ptrdiff_t>(end - at, 20)));
+    }
+    ids.push_back(id);
+    at = next;
+  }
+  if (ids.empty()) throw Error(ErrorKind::kInvalidArgument, "{} holds no token ids", where);
+  return ids;
+}
+
+}  // namespace spikegpt::cli
