@@ -85,6 +85,10 @@ class FieldFlags {
   static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
     return app.add_option(flag, field, help)->capture_default_str();
   }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field,
+                          const char* help) {
+    return app.add_option(flag, field, help);
+  }
   // The parser's own conversion would take -1 for a large seed, and cut what is too large.
   template <class Number>
   static CLI::Option* add(CLI::App& app, const std::string& flag, Number& field, const char* help) {

@@ -26,11 +26,12 @@ inline float to_float(Bf16 x) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
 }
 
-// Rounds to nearest, ties to even. A NaN stays a NaN because its quiet bit is in the upper half.
+// Rounds to nearest, ties to even. A NaN becomes a quiet one.
 inline Bf16 to_bf16(float x) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(x);
   const std::uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return {static_cast<std::uint16_t>(rounded >> 16)};
+  const std::uint32_t quiet = bits | 0x00400000u;
+  return {static_cast<std::uint16_t>((x != x ? quiet : rounded) >> 16)};
 }
 
 template <class T>

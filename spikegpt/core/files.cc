@@ -28,7 +28,8 @@ struct Descriptor {
 };
 
 int open_for_reading(const std::filesystem::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not waiting: a named pipe without a writer is refused as no regular file, not waited for.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     const ErrorKind kind = errno == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo;
     throw Error(kind, "cannot open {}: {}", path.string(), system_message(errno));

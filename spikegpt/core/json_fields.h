@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "spikegpt/core/error.h"
 
@@ -24,9 +26,12 @@ inline void read_json(const Json& json, std::optional<double>& field) {
 }
 template <class T>
 void read_json(const Json& json, T& field) {
-  // The library converts between numbers silently; a fraction for a count would be cut off.
-  if (std::is_integral_v<T> && !std::is_same_v<T, bool> && !json.is_number_integer()) {
-    throw Error(ErrorKind::kCorruptFile, "not an integer");
+  // The library converts between numbers silently: it would cut off fractions and wrap what does not fit.
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                      : json.is_number_integer() ? std::in_range<T>(json.get<std::int64_t>())
+                                                 : false;
+    if (!fits) throw Error(ErrorKind::kCorruptFile, "not an integer in range");
   }
   json.get_to(field);
 }

@@ -3,16 +3,28 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 #include <vector>
 
 namespace spikegpt {
 
-int thread_count() { return omp_get_max_threads(); }
+namespace {
+
+// OpenMP keeps the number for each thread apart; this one holds for the process. 0 = not chosen yet.
+std::atomic<int> chosen_threads = 0;
+
+}  // namespace
+
+int thread_count() {
+  const int chosen = chosen_threads;
+  return chosen > 0 ? chosen : omp_get_max_threads();
+}
 
 void set_thread_count(int threads) {
+  chosen_threads = threads > 0 ? threads : omp_get_num_procs();
   omp_set_dynamic(0);
-  omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
+  omp_set_num_threads(chosen_threads);  // for the dense products, which ask OpenMP
 }
 
 namespace detail {
@@ -32,7 +44,7 @@ void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
 #else
 void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
   if (tasks == 1) return function(body, 0, 0);
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(thread_count())
   for (std::int64_t task = 0; task < tasks; ++task) {
     function(body, task, omp_get_thread_num());
   }

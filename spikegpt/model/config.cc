@@ -93,7 +93,11 @@ ModelConfig config_from_json(std::string_view text, std::string_view where) {
   }
   ModelConfig config = default_config(arch_of(json));
   read_fields(json, where, config);
-  validate(config);
+  try {
+    validate(config);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "{}: {}", where, error.what());
+  }
   return config;
 }
 

@@ -51,7 +51,11 @@ void read_parameters(const WeightFile& file, const ParameterLayout& layout, floa
     }
     check_shape(file, *tensor, info);
     const std::span<float> values(parameters + info.offset, static_cast<std::size_t>(info.size));
-    copy_as_float(*tensor, values);
+    try {
+      copy_as_float(*tensor, values);
+    } catch (const Error& error) {
+      throw Error(error.kind(), "{}: {}", file.path().string(), error.what());
+    }
     check_finite(file, info, values);
   }
 }

@@ -1,61 +1,43 @@
 #include "spikegpt/model/pickle_reader.h"
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstring>
-#include <unordered_map>
+#include <map>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/model/pickle_reader_opcodes.h"
+#include "spikegpt/model/weight_file.h"
 
 namespace spikegpt {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-// The opcodes of protocol 2 that PyTorch writes, by their byte.
-enum Opcode : unsigned char {
-  kMark = '(', kStop = '.', kBinGet = 'h', kBinPut = 'q', kLongBinGet = 'j', kLongBinPut = 'r',
-  kBinInt = 'J', kBinInt1 = 'K', kBinInt2 = 'M', kLong1 = 0x8a, kBinFloat = 'G', kNone = 'N',
-  kNewTrue = 0x88, kNewFalse = 0x89, kBinUnicode = 'X', kShortBinUnicode = 0x8c, kEmptyTuple = ')',
-  kTuple = 't', kTuple1 = 0x85, kTuple2 = 0x86, kTuple3 = 0x87, kEmptyList = ']', kAppend = 'a',
-  kAppends = 'e', kEmptyDict = '}', kSetItem = 's', kSetItems = 'u', kGlobal = 'c', kReduce = 'R',
-  kBuild = 'b', kBinPersId = 'Q', kProto = 0x80
-};
+static_assert(std::endian::native == std::endian::little, "pickles are little-endian");
 
-struct StorageName {
-  std::string_view name;
-  DType dtype;
-};
-constexpr std::array<StorageName, 10> kStorages = {{{"torch FloatStorage", DType::kF32},
-                                                    {"torch HalfStorage", DType::kF16},
-                                                    {"torch BFloat16Storage", DType::kBf16},
-                                                    {"torch DoubleStorage", DType::kF64},
-                                                    {"torch LongStorage", DType::kI64},
-                                                    {"torch IntStorage", DType::kI32},
-                                                    {"torch ShortStorage", DType::kI16},
-                                                    {"torch CharStorage", DType::kI8},
-                                                    {"torch ByteStorage", DType::kU8},
-                                                    {"torch BoolStorage", DType::kBool}}};
-constexpr std::string_view kOrderedDict = "collections OrderedDict";
-constexpr std::string_view kRebuildTensor = "torch._utils _rebuild_tensor_v2";
-constexpr std::string_view kRebuildParameter = "torch._utils _rebuild_parameter";
-
-const StorageName* find_storage(std::string_view name) {
-  const auto found = std::find_if(kStorages.begin(), kStorages.end(),
-                                  [&](const StorageName& entry) { return entry.name == name; });
-  return found == kStorages.end() ? nullptr : &*found;
+// A global as people write it.
+std::string dotted(std::string_view global) {
+  std::string text(global);
+  std::replace(text.begin(), text.end(), '\n', '.');
+  return printable(text);
 }
 
+// The stack machine that a pickle is a program for.
 class Machine {
  public:
-  Machine(std::span<const std::byte> bytes, const std::string& where, std::deque<PickleValue>& values)
+  Machine(std::span<const std::byte> bytes, std::string_view where, std::deque<PickleValue>& values)
       : bytes_(bytes), where_(where), values_(values) {}
 
   PickleRef run() {
+    if (bytes_.size() > kMaxPickleBytes) {
+      fail(ErrorKind::kUnsupported, "a pickle of {} bytes; a state_dict has at most {}",
+           bytes_.size(), kMaxPickleBytes);
+    }
     for (;;) {
       opcode_at_ = at_;
-      const auto opcode = static_cast<unsigned char>(take_bytes(1)[0]);
-      if (opcode == kStop) return pop();
+      const auto opcode = take<unsigned char>();
+      if (opcode == kOpStop) return pop();
       step(opcode);
     }
   }
@@ -70,48 +52,48 @@ class Machine {
   [[noreturn]] void corrupt(fmt::format_string<Args...> format, Args&&... args) const {
     fail(ErrorKind::kCorruptFile, format, std::forward<Args>(args)...);
   }
+  void check_limit(std::size_t count, const char* what) const {
+    if (count < kMaxPickleValues) return;
+    fail(ErrorKind::kUnsupported, "more than {} {}; a state_dict needs fewer", kMaxPickleValues,
+         what);
+  }
 
   // Input.
-  std::span<const std::byte> take_bytes(std::size_t count) {
-    if (count > bytes_.size() - at_) {
-      corrupt("the pickle ends in the middle: {} more bytes needed, {} left", count, bytes_.size() - at_);
+  std::string_view take_text(std::size_t size) {
+    if (size > bytes_.size() - at_) {
+      corrupt("the pickle ends in the middle: {} more bytes needed, {} left", size,
+              bytes_.size() - at_);
     }
-    const auto taken = bytes_.subspan(at_, count);
-    at_ += count;
-    return taken;
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + at_, size);
+    at_ += size;
+    return text;
   }
   template <class T>
   T take() {
     T value;
-    std::memcpy(&value, take_bytes(sizeof(T)).data(), sizeof(T));
+    std::memcpy(&value, take_text(sizeof(T)).data(), sizeof(T));
     return value;
   }
-  std::string take_text(std::size_t size) {
-    const auto taken = take_bytes(size);
-    return {reinterpret_cast<const char*>(taken.data()), taken.size()};
-  }
-  std::string take_line() {
+  void skip_line() {
     const auto rest = bytes_.subspan(at_);
     const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});
     if (end == rest.end()) corrupt("a name without an end");
-    std::string line = take_text(static_cast<std::size_t>(end - rest.begin()));
-    ++at_;
-    return line;
+    at_ += static_cast<std::size_t>(end - rest.begin()) + 1;
   }
 
   // The stack. Items of a mark lie above its position.
-  PickleValue& make(Kind kind) {
+  void push(PickleValue* value) {
+    check_limit(stack_.size(), "values on the stack");
+    stack_.push_back(value);
+  }
+  PickleValue& push_new(Kind kind) {
+    check_limit(values_.size(), "values");
     PickleValue& value = values_.emplace_back();
     value.kind = kind;
-    return value;
-  }
-  void push(PickleRef value) { stack_.push_back(const_cast<PickleValue*>(value)); }
-  PickleValue& push_new(Kind kind) {
-    PickleValue& value = make(kind);
     push(&value);
     return value;
   }
-  PickleValue* top() {
+  PickleValue* top() const {
     const std::size_t floor = marks_.empty() ? 0 : marks_.back();
     if (stack_.size() <= floor) corrupt("nothing on the stack to work on");
     return stack_.back();
@@ -121,6 +103,10 @@ class Machine {
     stack_.pop_back();
     return value;
   }
+  void mark() {
+    check_limit(marks_.size(), "marks");
+    marks_.push_back(stack_.size());
+  }
   std::vector<PickleRef> pop_to_mark() {
     if (marks_.empty()) corrupt("no mark on the stack");
     const std::size_t first = marks_.back();
@@ -129,7 +115,7 @@ class Machine {
     stack_.resize(first);
     return items;
   }
-  PickleValue* expect_top(Kind kind, const char* what) {
+  PickleValue* expect_top(Kind kind, const char* what) const {
     PickleValue* value = top();
     if (value->kind != kind) corrupt("expected {} on the stack", what);
     return value;
@@ -137,79 +123,81 @@ class Machine {
 
   void step(unsigned char opcode) {
     switch (opcode) {
-      case kProto: return protocol();
-      case kMark: return marks_.push_back(stack_.size());
-      case kNone: push_new(Kind::kNone); return;
-      case kNewTrue: push_new(Kind::kBool).number = 1; return;
-      case kNewFalse: push_new(Kind::kBool).number = 0; return;
-      case kBinInt: push_new(Kind::kInt).number = take<std::int32_t>(); return;
-      case kBinInt1: push_new(Kind::kInt).number = take<std::uint8_t>(); return;
-      case kBinInt2: push_new(Kind::kInt).number = take<std::uint16_t>(); return;
-      case kLong1: return long_integer();
-      case kBinFloat: take_bytes(8); push_new(Kind::kFloat); return;  // no tensor depends on one
-      case kBinUnicode: return text(take<std::uint32_t>());
-      case kShortBinUnicode: return text(take<std::uint8_t>());
-      case kEmptyTuple: push_new(Kind::kTuple); return;
-      case kTuple: return tuple(pop_to_mark());
-      case kTuple1: return short_tuple(1);
-      case kTuple2: return short_tuple(2);
-      case kTuple3: return short_tuple(3);
-      case kEmptyList: push_new(Kind::kList); return;
-      case kAppend: return append({pop()});
-      case kAppends: return append(pop_to_mark());
-      case kEmptyDict: push_new(Kind::kDict); return;
-      case kSetItem: return set_one();
-      case kSetItems: return set_items(pop_to_mark());
-      case kBinPut: memo_[take<std::uint8_t>()] = top(); return;
-      case kLongBinPut: memo_[take<std::uint32_t>()] = top(); return;
-      case kBinGet: return recall(take<std::uint8_t>());
-      case kLongBinGet: return recall(take<std::uint32_t>());
-      case kGlobal: return global();
-      case kBinPersId: return storage();
-      case kReduce: return reduce();
-      case kBuild: return build();
+      case kOpProto: return protocol();
+      case kOpMark: return mark();
+      case kOpNone: push_new(Kind::kNone); return;
+      case kOpNewTrue: push_new(Kind::kBool).number = 1; return;
+      case kOpNewFalse: push_new(Kind::kBool).number = 0; return;
+      case kOpBinInt: push_new(Kind::kInt).number = take<std::int32_t>(); return;
+      case kOpBinInt1: push_new(Kind::kInt).number = take<std::uint8_t>(); return;
+      case kOpBinInt2: push_new(Kind::kInt).number = take<std::uint16_t>(); return;
+      case kOpLong1: return long_integer();
+      case kOpBinFloat:
+        take_text(sizeof(double));
+        push_new(Kind::kFloat);
+        return;
+      case kOpBinUnicode: push_new(Kind::kString).text = take_text(take<std::uint32_t>()); return;
+      case kOpEmptyTuple: push_new(Kind::kTuple); return;
+      case kOpTuple: return tuple(pop_to_mark());
+      case kOpTuple1: return short_tuple(1);
+      case kOpTuple2: return short_tuple(2);
+      case kOpTuple3: return short_tuple(3);
+      case kOpEmptyList: push_new(Kind::kList); return;
+      case kOpAppend: return append({pop()}, Kind::kList);
+      case kOpAppends: return append(pop_to_mark(), Kind::kList);
+      case kOpEmptyDict: push_new(Kind::kDict); return;
+      case kOpSetItem: return set_one();
+      case kOpSetItems: return append(pop_to_mark(), Kind::kDict);
+      case kOpBinPut: return remember(take<std::uint8_t>());
+      case kOpLongBinPut: return remember(take<std::uint32_t>());
+      case kOpBinGet: return recall(take<std::uint8_t>());
+      case kOpLongBinGet: return recall(take<std::uint32_t>());
+      case kOpGlobal: return global();
+      case kOpBinPersId: return storage();
+      case kOpReduce: return reduce();
+      case kOpBuild: return build();
       default:
-        fail(ErrorKind::kUnsupported,
-             "opcode 0x{:02x} is not one a PyTorch state_dict needs; nothing was executed", opcode);
+        fail(ErrorKind::kUnsupported, "opcode 0x{:02x} ({}) is not allowed: no state_dict needs it",
+             opcode, name_of_refused_opcode(opcode));
     }
   }
 
   void protocol() {
     const int version = take<std::uint8_t>();
-    if (version != 2) {
-      fail(ErrorKind::kUnsupported, "pickle protocol {}; expected 2, which torch.save writes", version);
-    }
+    if (version == 2) return;
+    fail(ErrorKind::kUnsupported,
+         "pickle protocol {}; expected 2, which torch.save writes unless it is given a "
+         "pickle_protocol",
+         version);
   }
   void long_integer() {
     const std::size_t size = take<std::uint8_t>();
-    const auto bytes = take_bytes(size);
-    if (size > sizeof(std::int64_t)) corrupt("an integer of {} bytes", size);
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < size; ++i) value |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-    const bool negative = size > 0 && (std::to_integer<unsigned>(bytes[size - 1]) & 0x80u) != 0;
-    if (negative && size < 8) value |= ~std::uint64_t{0} << (8 * size);
-    push_new(Kind::kInt).number = static_cast<std::int64_t>(value);
+    const std::string_view bytes = take_text(size);
+    if (size > sizeof(std::int64_t)) corrupt("an integer of {} bytes; expected at most 8", size);
+    const bool negative = size > 0 && (static_cast<unsigned char>(bytes.back()) & 0x80u) != 0;
+    std::int64_t value = negative ? -1 : 0;
+    std::memcpy(&value, bytes.data(), size);
+    push_new(Kind::kInt).number = value;
   }
-  void text(std::size_t size) { push_new(Kind::kString).text = take_text(size); }
   void tuple(std::vector<PickleRef> items) { push_new(Kind::kTuple).items = std::move(items); }
   void short_tuple(std::size_t size) {
     std::vector<PickleRef> items(size);
     for (std::size_t i = size; i-- > 0;) items[i] = pop();
     tuple(std::move(items));
   }
-  void append(const std::vector<PickleRef>& items) {
-    auto& list = expect_top(Kind::kList, "a list")->items;
-    list.insert(list.end(), items.begin(), items.end());
+  void append(const std::vector<PickleRef>& added, Kind kind) {
+    if (kind == Kind::kDict && added.size() % 2 != 0) corrupt("a key without a value");
+    auto& items = expect_top(kind, kind == Kind::kDict ? "a dictionary" : "a list")->items;
+    items.insert(items.end(), added.begin(), added.end());
   }
   void set_one() {
     const PickleRef value = pop();
     const PickleRef key = pop();
-    set_items({key, value});
+    append({key, value}, Kind::kDict);
   }
-  void set_items(const std::vector<PickleRef>& items) {
-    if (items.size() % 2 != 0) corrupt("a key without a value");
-    PickleValue* dict = expect_top(Kind::kDict, "a dictionary");
-    for (std::size_t i = 0; i < items.size(); i += 2) dict->entries.emplace_back(items[i], items[i + 1]);
+  void remember(std::uint32_t index) {
+    check_limit(memo_.size(), "memos");
+    memo_[index] = top();
   }
   void recall(std::uint32_t index) {
     const auto found = memo_.find(index);
@@ -218,72 +206,79 @@ class Machine {
   }
 
   void global() {
-    const std::string module = take_line();
-    const std::string name = take_line();
-    const std::string whole = module + " " + name;
-    const bool allowed = whole == kOrderedDict || whole == kRebuildTensor ||
-                         whole == kRebuildParameter || find_storage(whole) != nullptr;
-    if (!allowed) {
+    const std::size_t begin = at_;
+    skip_line();
+    skip_line();
+    const std::string_view name(reinterpret_cast<const char*>(bytes_.data()) + begin,
+                                at_ - begin - 1);
+    if (!is_allowed_global(name)) {
       fail(ErrorKind::kUnsupported,
-           "the file asks for {}.{}, which a state_dict does not need; refused, nothing was executed",
-           module, name);
+           "global {} is not allowed: no state_dict needs it; nothing was executed", dotted(name));
     }
-    push_new(Kind::kGlobal).text = whole;
+    push_new(Kind::kGlobal).text = name;
   }
 
   // ("storage", class, key, device, elements) -> storage
   void storage() {
     const PickleValue* id = pop();
-    const bool shaped = id->kind == Kind::kTuple && id->items.size() == 5 &&
-                        id->items[0]->kind == Kind::kString && id->items[0]->text == "storage" &&
-                        id->items[1]->kind == Kind::kGlobal && id->items[2]->kind == Kind::kString &&
-                        id->items[4]->kind == Kind::kInt;
-    if (!shaped) corrupt("expected the description of a tensor's storage");
-    const StorageName* type = find_storage(id->items[1]->text);
-    if (type == nullptr) corrupt("{} is not a kind of storage", id->items[1]->text);
+    const auto& items = id->items;
+    const bool shaped = id->kind == Kind::kTuple && items.size() == 5 &&
+                        items[0]->kind == Kind::kString && items[0]->text == "storage" &&
+                        items[1]->kind == Kind::kGlobal && items[2]->kind == Kind::kString &&
+                        items[4]->kind == Kind::kInt;
+    if (!shaped) corrupt("expected (\"storage\", class, key, device, elements) as a persistent id");
+    const DType* dtype = find_storage_dtype(items[1]->text);
+    if (dtype == nullptr) corrupt("{} is not a kind of storage", dotted(items[1]->text));
     PickleValue& value = push_new(Kind::kStorage);
-    value.dtype = type->dtype;
-    value.text = id->items[2]->text;
-    value.number = id->items[4]->number;
+    value.dtype = *dtype;
+    value.text = items[2]->text;
+    value.number = items[4]->number;
   }
 
   void reduce() {
-    const PickleValue* arguments = pop();
+    PickleValue* arguments = pop();
     const PickleValue* callable = pop();
     if (callable->kind != Kind::kGlobal || arguments->kind != Kind::kTuple) {
       corrupt("expected a function and its arguments");
     }
     const auto& items = arguments->items;
-    if (callable->text == kOrderedDict && items.empty()) {
+    if (callable->text == kOrderedDictGlobal && items.empty()) {
       push_new(Kind::kDict);
-    } else if (callable->text == kRebuildTensor && items.size() >= 4) {
+    } else if (callable->text == kRebuildTensorGlobal) {
       tensor(items);
-    } else if (callable->text == kRebuildParameter && !items.empty() && items[0]->kind == Kind::kTensor) {
-      push(items[0]);
+    } else if (callable->text == kRebuildParameterGlobal && items.size() == 3 &&
+               items[0]->kind == Kind::kTensor) {
+      push(const_cast<PickleValue*>(items[0]));  // it lives in values_, which is ours
     } else {
-      corrupt("{} is called with arguments it does not take", callable->text);
+      corrupt("{} is called with arguments it does not take", dotted(callable->text));
     }
   }
 
-  // (storage, offset, shape, stride, ...) -> tensor
+  // (storage, offset, shape, strides, requires_grad, hooks[, properties]) -> tensor
   void tensor(const std::vector<PickleRef>& items) {
-    const bool shaped = items[0]->kind == Kind::kStorage && items[1]->kind == Kind::kInt &&
+    const bool shaped = (items.size() == 6 || items.size() == 7) &&
+                        items[0]->kind == Kind::kStorage && items[1]->kind == Kind::kInt &&
                         items[2]->kind == Kind::kTuple && items[3]->kind == Kind::kTuple &&
                         items[2]->items.size() == items[3]->items.size();
     if (!shaped) corrupt("expected a tensor's storage, offset, shape and strides");
+    check_extents(*items[2]);
+    check_extents(*items[3]);
+    if (items.size() == 7 && !items[6]->items.empty()) {
+      fail(ErrorKind::kUnsupported,
+           "a tensor with properties (conjugate or negative view): save its clone()");
+    }
     PickleValue& value = push_new(Kind::kTensor);
-    value.storage = items[0];
     value.number = items[1]->number;
-    value.shape = integers(*items[2]);
-    value.stride = integers(*items[3]);
+    value.items = {items[0], items[2], items[3]};
   }
-  std::vector<std::int64_t> integers(const PickleValue& tuple) const {
-    std::vector<std::int64_t> numbers;
+  void check_extents(const PickleValue& tuple) const {
+    if (tuple.items.size() > kMaxRank) {
+      fail(ErrorKind::kUnsupported, "a tensor of {} dimensions; expected at most {}",
+           tuple.items.size(), kMaxRank);
+    }
     for (const PickleRef item : tuple.items) {
       if (item->kind != Kind::kInt) corrupt("expected whole numbers in a shape");
-      numbers.push_back(item->number);
     }
-    return numbers;
   }
 
   // The state of an OrderedDict (its _metadata) holds nothing we need.
@@ -293,19 +288,25 @@ class Machine {
   }
 
   std::span<const std::byte> bytes_;
-  const std::string& where_;
+  std::string_view where_;
   std::deque<PickleValue>& values_;
   std::size_t at_ = 0;
   std::size_t opcode_at_ = 0;
   std::vector<PickleValue*> stack_;
   std::vector<std::size_t> marks_;
-  std::unordered_map<std::uint32_t, PickleValue*> memo_;
+  std::map<std::uint32_t, PickleValue*> memo_;
 };
 
 }  // namespace
 
-Pickle::Pickle(std::span<const std::byte> bytes, std::string where) {
+Pickle::Pickle(std::span<const std::byte> bytes, std::string_view where) {
   root_ = Machine(bytes, where, values_).run();
+}
+
+std::vector<std::int64_t> integers_of(const PickleValue& tuple) {
+  std::vector<std::int64_t> numbers;
+  for (const PickleRef item : tuple.items) numbers.push_back(item->number);
+  return numbers;
 }
 
 }  // namespace spikegpt

@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <deque>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
+#include "spikegpt/core/aligned_buffer.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
-#include "spikegpt/core/json_fields.h"
+#include "spikegpt/model/safetensors_header.h"
 
 namespace spikegpt {
 namespace {
@@ -17,162 +22,222 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 constexpr std::size_t kLengthSize = 8;
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // the limit of the reference implementation
 constexpr std::size_t kDataAlignment = 64;
+constexpr const char* kMetadataKey = "__metadata__";
+
+// What the tensors of a file lie in.
+struct Memory {
+  std::shared_ptr<const void> file;
+  std::deque<AlignedBytes> copies;
+};
 
 class Reader {
  public:
-  explicit Reader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {}
+  Reader(std::span<const std::byte> bytes, const std::filesystem::path& path,
+         std::shared_ptr<const void> memory)
+      : bytes_(bytes), path_(path), memory_(std::make_shared<Memory>()) {
+    memory_->file = std::move(memory);
+  }
 
   WeightFile read() {
-    const Json header = read_header();
+    SafetensorsHeader header = read_header();
+    check_layout(header.tensors);
     std::vector<TensorView> tensors;
-    std::map<std::string, std::string> metadata;
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
-        metadata = read_metadata(entry);
-      } else {
-        tensors.push_back(read_tensor(name, entry));
-      }
-    }
-    check_layout(tensors);
-    return {file_->path(), std::move(tensors), std::move(metadata), file_};
+    for (SafetensorsEntry& entry : header.tensors) tensors.push_back(read_tensor(std::move(entry)));
+    return {path_, std::move(tensors), std::move(header.metadata), std::move(memory_)};
   }
 
  private:
   template <class... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error(ErrorKind::kCorruptFile, "{}: {}", file_->path().string(),
+    throw Error(ErrorKind::kCorruptFile, "{}: {}", path_.string(),
                 fmt::format(format, std::forward<Args>(args)...));
   }
 
-  Json read_header() {
-    const auto bytes = file_->bytes();
-    if (bytes.size() < kLengthSize) {
-      fail("the file has {} bytes; a safetensors file begins with an 8-byte length", bytes.size());
+  SafetensorsHeader read_header() {
+    if (bytes_.size() < kLengthSize) {
+      fail("the file has {} bytes; a safetensors file begins with an 8-byte length", bytes_.size());
     }
     std::uint64_t length = 0;
-    std::memcpy(&length, bytes.data(), kLengthSize);
-    if (length > kMaxHeader || length > bytes.size() - kLengthSize) {
-      fail("the header should have {} bytes, but the file has {}: it is cut short or not safetensors",
-           length, bytes.size());
+    std::memcpy(&length, bytes_.data(), kLengthSize);
+    if (length > kMaxHeader || length > bytes_.size() - kLengthSize) {
+      fail(
+          "the header should have {} bytes, but the file has {}: it is cut short or not "
+          "safetensors",
+          length, bytes_.size());
     }
-    data_ = bytes.subspan(kLengthSize + length);
-    const std::string_view text = file_->text().substr(kLengthSize, length);
-    std::vector<std::set<std::string>> keys;  // of the objects being read, to find duplicates
-    const auto watch = [&](int, Json::parse_event_t event, Json& value) {
-      if (event == Json::parse_event_t::object_start) keys.emplace_back();
-      if (event == Json::parse_event_t::object_end) keys.pop_back();
-      if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-        fail("the name \"{}\" occurs twice in the header", value.get<std::string>());
+    data_ = bytes_.subspan(kLengthSize + length);
+    const auto text = bytes_.subspan(kLengthSize, length);
+    return parse_safetensors_header({reinterpret_cast<const char*>(text.data()), text.size()},
+                                    path_.string(), kLengthSize);
+  }
+
+  // The tensors must lie in the data and fill it without holes or overlaps.
+  void check_layout(const std::vector<SafetensorsEntry>& entries) const {
+    std::vector<const SafetensorsEntry*> order;
+    for (const SafetensorsEntry& entry : entries) {
+      if (entry.offsets[0] > entry.offsets[1] || entry.offsets[1] > data_.size()) {
+        fail(
+            "tensor \"{}\": bytes {} to {} lie outside the {} bytes of data: is the file cut "
+            "short?",
+            printable(entry.name), entry.offsets[0], entry.offsets[1], data_.size());
       }
-      return keys.size() < 8;  // nothing in a header is nested deeper
-    };
-    Json header = Json::parse(text, watch, false);
-    if (!header.is_object()) fail("the header is not a JSON object");
-    return header;
-  }
-
-  std::map<std::string, std::string> read_metadata(const Json& entry) const {
-    std::map<std::string, std::string> metadata;
-    if (!entry.is_object()) fail("__metadata__ is not an object of strings");
-    for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string()) fail("__metadata__ \"{}\" is not a string", key);
-      metadata[key] = value.get<std::string>();
+      order.push_back(&entry);
     }
-    return metadata;
+    std::sort(order.begin(), order.end(), [](const SafetensorsEntry* a, const SafetensorsEntry* b) {
+      return a->offsets < b->offsets;
+    });
+    std::uint64_t expected = 0;
+    for (const SafetensorsEntry* entry : order) {
+      if (entry->offsets[0] != expected) {
+        fail(
+            "tensor \"{}\" begins at byte {} of the data; expected {}: tensors overlap or leave a "
+            "hole",
+            printable(entry->name), entry->offsets[0], expected);
+      }
+      expected = entry->offsets[1];
+    }
+    if (expected != data_.size()) fail("{} bytes follow the last tensor", data_.size() - expected);
   }
 
-  std::uint64_t number(const std::string& name, const Json& value) const {
-    if (!value.is_number_unsigned()) fail("tensor \"{}\": {} is not a size", name, value.dump());
-    return value.get<std::uint64_t>();
-  }
-
-  TensorView read_tensor(const std::string& name, const Json& entry) const {
-    const bool complete = entry.is_object() && entry.size() == 3 && entry.contains("dtype") &&
-                          entry["dtype"].is_string() && entry.contains("shape") &&
-                          entry["shape"].is_array() && entry.contains("data_offsets") &&
-                          entry["data_offsets"].is_array() && entry["data_offsets"].size() == 2;
-    if (!complete) fail("tensor \"{}\": expected dtype, shape and two data_offsets", name);
-    TensorView tensor;
-    tensor.name = name;
+  DType dtype_of(const SafetensorsEntry& entry) const {
     try {
-      tensor.dtype = dtype_from_name(entry["dtype"].get<std::string>());
+      return dtype_from_name(printable(entry.dtype));
     } catch (const Error& error) {
-      throw Error(error.kind(), "{}: tensor \"{}\": {}", file_->path().string(), name, error.what());
+      throw Error(error.kind(), "{}: tensor \"{}\": {}", path_.string(), printable(entry.name),
+                  error.what());
     }
-    std::uint64_t size = size_of(tensor.dtype);
-    for (const Json& extent : entry["shape"]) {
-      const std::uint64_t count = number(name, extent);
-      if (count != 0 && size > data_.size() / count) {
-        fail("tensor \"{}\": the shape {} is larger than the file", name, entry["shape"].dump());
+  }
+
+  // Bytes that a shape takes. The product of all extents but those of 0 must fit 63 bits too, so
+  // that nobody who multiplies some of them overflows.
+  std::uint64_t size_in_bytes(const SafetensorsEntry& entry, DType dtype) const {
+    std::uint64_t size = size_of(dtype);
+    bool empty = false;
+    for (const std::uint64_t extent : entry.shape) {
+      empty = empty || extent == 0;
+      if (extent == 0) continue;
+      if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / extent) {
+        fail("tensor \"{}\": the shape [{}] is larger than any file", printable(entry.name),
+             fmt::join(entry.shape, ", "));
       }
-      size *= count;
-      tensor.shape.push_back(static_cast<std::int64_t>(count));
+      size *= extent;
     }
-    const std::uint64_t begin = number(name, entry["data_offsets"][0]);
-    const std::uint64_t end = number(name, entry["data_offsets"][1]);
-    if (begin > end || end > data_.size()) {
-      fail("tensor \"{}\": bytes {} to {} lie outside the {} bytes of data: is the file cut short?", name,
-           begin, end, data_.size());
-    }
+    return empty ? 0 : size;
+  }
+
+  TensorView read_tensor(SafetensorsEntry&& entry) {
+    const DType dtype = dtype_of(entry);
+    const std::uint64_t size = size_in_bytes(entry, dtype);
+    const std::uint64_t begin = entry.offsets[0];
+    const std::uint64_t end = entry.offsets[1];
     if (end - begin != size) {
-      fail("tensor \"{}\": {} bytes for a {} of shape {}, which takes {}", name, end - begin,
-           name_of(tensor.dtype), entry["shape"].dump(), size);
+      fail(
+          "tensor \"{}\": bytes {} to {} of the data are {} bytes; expected {} for {} of shape "
+          "[{}]",
+          printable(entry.name), begin, end, end - begin, size, name_of(dtype),
+          fmt::join(entry.shape, ", "));
     }
-    tensor.data = data_.subspan(begin, size);
+    TensorView tensor{std::move(entry.name), dtype, {entry.shape.begin(), entry.shape.end()}, {}};
+    tensor.data = aligned(data_.subspan(begin, size), size_of(dtype));
     return tensor;
   }
 
-  // The tensors must fill the data without holes or overlaps.
-  void check_layout(const std::vector<TensorView>& tensors) const {
-    std::vector<const TensorView*> order;
-    for (const TensorView& tensor : tensors) order.push_back(&tensor);
-    std::stable_sort(order.begin(), order.end(), [](const TensorView* a, const TensorView* b) {
-      return std::pair(a->data.data(), a->data.size()) < std::pair(b->data.data(), b->data.size());
-    });
-    const std::byte* expected = data_.data();
-    for (const TensorView* tensor : order) {
-      if (tensor->data.data() != expected) {
-        fail("tensor \"{}\" begins at byte {} of the data; expected {}: tensors overlap or leave a hole",
-             tensor->name, tensor->data.data() - data_.data(), expected - data_.data());
-      }
-      expected += tensor->data.size();
-    }
-    if (expected != data_.data() + data_.size()) {
-      fail("{} bytes follow the last tensor", data_.data() + data_.size() - expected);
-    }
+  std::span<const std::byte> aligned(std::span<const std::byte> data, std::size_t alignment) {
+    if (data.empty() || reinterpret_cast<std::uintptr_t>(data.data()) % alignment == 0) return data;
+    const AlignedBytes& copy = memory_->copies.emplace_back(data.size());
+    std::memcpy(copy.data(), data.data(), data.size());
+    return {copy.data(), data.size()};
   }
 
-  std::shared_ptr<const MappedFile> file_;
+  std::span<const std::byte> bytes_;
   std::span<const std::byte> data_;
+  const std::filesystem::path& path_;
+  std::shared_ptr<Memory> memory_;
 };
+
+// A JSON string.
+std::string quoted(const std::filesystem::path& path, const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::kInvalidArgument, "cannot write {}: \"{}\" is not UTF-8", path.string(),
+                printable(text));
+  }
+}
+
+void check_writable(std::span<const TensorView> tensors) {
+  std::set<std::string_view> names;
+  for (const TensorView& tensor : tensors) {
+    ensure(tensor.name != kMetadataKey, "a tensor with the name of the metadata");
+    ensure(names.insert(tensor.name).second, "two tensors of one name");
+    ensure(tensor.data.size() ==
+               static_cast<std::size_t>(element_count(tensor)) * size_of(tensor.dtype),
+           "a tensor without the bytes of its shape");
+  }
+}
+
+// The order of the data: wide elements first, which keeps every tensor aligned. Indices.
+std::vector<std::size_t> data_order(std::span<const TensorView> tensors) {
+  std::vector<std::size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return size_of(tensors[a].dtype) > size_of(tensors[b].dtype);
+  });
+  return order;
+}
+
+std::string header_text(const std::filesystem::path& path,
+                        const std::map<std::string, std::string>& metadata,
+                        std::span<const TensorView> tensors, std::span<const std::size_t> order) {
+  std::vector<std::size_t> begins(tensors.size());
+  std::size_t offset = 0;
+  for (const std::size_t i : order) {
+    begins[i] = offset;
+    offset += tensors[i].data.size();
+  }
+  std::vector<std::string> entries;
+  if (!metadata.empty()) {
+    std::vector<std::string> pairs;
+    for (const auto& [key, value] : metadata) {
+      pairs.push_back(quoted(path, key) + ":" + quoted(path, value));
+    }
+    entries.push_back(fmt::format("\"{}\":{{{}}}", kMetadataKey, fmt::join(pairs, ",")));
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    entries.push_back(fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                                  quoted(path, tensors[i].name), name_of(tensors[i].dtype),
+                                  fmt::join(tensors[i].shape, ","), begins[i],
+                                  begins[i] + tensors[i].data.size()));
+  }
+  std::string text = fmt::format("{{{}}}", fmt::join(entries, ","));
+  const std::size_t used = kLengthSize + text.size();
+  text.append((kDataAlignment - used % kDataAlignment) % kDataAlignment, ' ');
+  return text;
+}
 
 }  // namespace
 
+WeightFile parse_safetensors(std::span<const std::byte> bytes, const std::filesystem::path& path,
+                             std::shared_ptr<const void> memory) {
+  return Reader(bytes, path, std::move(memory)).read();
+}
+
 WeightFile read_safetensors(const std::filesystem::path& path) {
-  return Reader(std::make_shared<const MappedFile>(path)).read();
+  const auto file = std::make_shared<const MappedFile>(path);
+  return parse_safetensors(file->bytes(), path, file);
 }
 
 void write_safetensors(const std::filesystem::path& path,
                        const std::map<std::string, std::string>& metadata,
                        std::span<const TensorView> tensors) {
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::size_t offset = 0;
-  for (const TensorView& tensor : tensors) {
-    const std::size_t end = offset + tensor.data.size();
-    header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string text = header.dump();
-  const std::size_t used = kLengthSize + text.size();
-  text.append((kDataAlignment - used % kDataAlignment) % kDataAlignment, ' ');
+  check_writable(tensors);
+  const std::vector<std::size_t> order = data_order(tensors);
+  const std::string text = header_text(path, metadata, tensors, order);
   const auto length = static_cast<std::uint64_t>(text.size());
   write_atomically(path, [&](FileWriter& writer) {
     writer.write(std::as_bytes(std::span(&length, 1)));
     writer.write_text(text);
-    for (const TensorView& tensor : tensors) writer.write(tensor.data);
+    for (const std::size_t i : order) writer.write(tensors[i].data);
   });
 }
 

@@ -1,6 +1,9 @@
 #include "spikegpt/model/weight_file.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "spikegpt/core/error.h"
 
@@ -9,6 +12,8 @@ namespace {
 
 template <class Stored, class Convert>
 void copy_each(const TensorView& tensor, std::span<float> out, const Convert& convert) {
+  ensure(tensor.data.size() == out.size() * sizeof(Stored),
+         "a tensor without the bytes of its shape");
   for (std::size_t i = 0; i < out.size(); ++i) {
     Stored value;
     std::memcpy(&value, tensor.data.data() + i * sizeof(Stored), sizeof(Stored));
@@ -27,25 +32,53 @@ std::int64_t element_count(const TensorView& tensor) {
 void copy_as_float(const TensorView& tensor, std::span<float> out) {
   ensure(static_cast<std::int64_t>(out.size()) == element_count(tensor), "wrong number of floats");
   switch (tensor.dtype) {
-    case DType::kF32:
-      return copy_each<float>(tensor, out, [](float v) { return v; });
-    case DType::kBf16:
-      return copy_each<Bf16>(tensor, out, [](Bf16 v) { return to_float(v); });
+    case DType::kF32: return copy_each<float>(tensor, out, [](float v) { return v; });
+    case DType::kBf16: return copy_each<Bf16>(tensor, out, [](Bf16 v) { return to_float(v); });
     case DType::kF16:
-      return copy_each<std::uint16_t>(tensor, out, [](std::uint16_t v) { return half_to_float(v); });
+      return copy_each<std::uint16_t>(tensor, out,
+                                      [](std::uint16_t v) { return half_to_float(v); });
     case DType::kF64:
       return copy_each<double>(tensor, out, [](double v) { return static_cast<float>(v); });
     default:
       throw Error(ErrorKind::kUnsupported, "tensor \"{}\" is {}; expected F32, BF16, F16 or F64",
-                  tensor.name, name_of(tensor.dtype));
+                  printable(tensor.name), name_of(tensor.dtype));
   }
 }
 
-const TensorView* WeightFile::find(std::string_view name) const noexcept {
-  for (const TensorView& tensor : tensors_) {
-    if (tensor.name == name) return &tensor;
+std::string printable(std::string_view text) {
+  constexpr std::size_t kLongest = 200;
+  std::string line;
+  for (const char c : text.substr(0, kLongest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7f) {
+      line += fmt::format("\\x{:02x}", byte);
+    } else {
+      line += c;
+    }
   }
-  return nullptr;
+  if (text.size() > kLongest) line += fmt::format("... ({} bytes)", text.size());
+  return line;
+}
+
+WeightFile::WeightFile(std::filesystem::path path, std::vector<TensorView> tensors,
+                       std::map<std::string, std::string> metadata,
+                       std::shared_ptr<const void> memory)
+    : path_(std::move(path)),
+      tensors_(std::move(tensors)),
+      by_name_(tensors_.size()),
+      metadata_(std::move(metadata)),
+      memory_(std::move(memory)) {
+  std::iota(by_name_.begin(), by_name_.end(), std::size_t{0});
+  std::sort(by_name_.begin(), by_name_.end(),
+            [&](std::size_t a, std::size_t b) { return tensors_[a].name < tensors_[b].name; });
+}
+
+const TensorView* WeightFile::find(std::string_view name) const noexcept {
+  const auto found = std::lower_bound(
+      by_name_.begin(), by_name_.end(), name,
+      [&](std::size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
+  if (found == by_name_.end() || tensors_[*found].name != name) return nullptr;
+  return &tensors_[*found];
 }
 
 }  // namespace spikegpt

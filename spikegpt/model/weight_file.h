@@ -22,23 +22,28 @@ struct TensorView {
   std::span<const std::byte> data;
 };
 
+// More dimensions than any library makes: what a reader refuses.
+inline constexpr std::size_t kMaxRank = 64;
+
 std::int64_t element_count(const TensorView& tensor);
 
-// Converts F32, BF16, F16 or F64 values. `out` has element_count(tensor) places. Throws Error (kUnsupported) for other
-// formats.
+// Converts F32, BF16, F16 or F64 values. `out` has element_count(tensor) places. Throws Error
+// (kUnsupported) for other formats.
 void copy_as_float(const TensorView& tensor, std::span<float> out);
 
-// A file that was read or mapped, and its tensors.
+// A name or other text out of a file as it may stand in a message of one line: ASCII, anything else
+// escaped, cut off when very long.
+std::string printable(std::string_view text);
+
+// A file that was read or mapped, and its tensors: names differ, no extent is negative, `data` has
+// the bytes that the shape takes and begins at a multiple of the element size.
 class WeightFile {
  public:
   WeightFile(std::filesystem::path path, std::vector<TensorView> tensors,
-             std::map<std::string, std::string> metadata, std::shared_ptr<const void> memory)
-      : path_(std::move(path)),
-        tensors_(std::move(tensors)),
-        metadata_(std::move(metadata)),
-        memory_(std::move(memory)) {}
+             std::map<std::string, std::string> metadata, std::shared_ptr<const void> memory);
 
   const std::filesystem::path& path() const noexcept { return path_; }
+  // In the order of the file's header.
   std::span<const TensorView> tensors() const noexcept { return tensors_; }
   // nullptr when there is none of that name.
   const TensorView* find(std::string_view name) const noexcept;
@@ -47,6 +52,7 @@ class WeightFile {
  private:
   std::filesystem::path path_;
   std::vector<TensorView> tensors_;
+  std::vector<std::size_t> by_name_;  // indices into tensors_, sorted
   std::map<std::string, std::string> metadata_;
   std::shared_ptr<const void> memory_;  // keeps the bytes of the tensors alive
 };

@@ -22,9 +22,9 @@ TEST(Error, TextMayHoldBraces) {
 
 TEST(Error, EveryKindHasItsOwnName) {
   std::set<std::string_view> names;
-  for (const ErrorKind kind :
-       {ErrorKind::kInvalidArgument, ErrorKind::kNotFound, ErrorKind::kCorruptFile, ErrorKind::kUnsupported,
-        ErrorKind::kIo, ErrorKind::kMemory, ErrorKind::kDiverged, ErrorKind::kCancelled}) {
+  for (const ErrorKind kind : {ErrorKind::kInvalidArgument, ErrorKind::kNotFound,
+                               ErrorKind::kCorruptFile, ErrorKind::kUnsupported, ErrorKind::kIo,
+                               ErrorKind::kMemory, ErrorKind::kDiverged, ErrorKind::kCancelled}) {
     names.insert(name_of(kind));
   }
   EXPECT_EQ(names.size(), 8u);

@@ -52,7 +52,8 @@ TEST_F(Parallel, RunsOnSeveralThreads) {
   parallel_for(2, [&](std::int64_t) {
     ++arrived;
     const auto start = std::chrono::steady_clock::now();
-    while (arrived < 2 && std::chrono::steady_clock::now() - start < std::chrono::seconds(10)) std::this_thread::yield();
+    while (arrived < 2 && std::chrono::steady_clock::now() - start < std::chrono::seconds(10))
+      std::this_thread::yield();
     if (arrived == 2) ++together;
   });
   EXPECT_EQ(together, 2);
@@ -69,7 +70,9 @@ TEST_F(Parallel, BodyMayBeConstOrChangeWhatItHolds) {
   parallel_for(3, constant);
   set_thread_count(1);
   int sum = 0;
-  auto counting = [&sum, calls = 0](std::int64_t task) mutable { sum += static_cast<int>(task) + ++calls; };
+  auto counting = [&sum, calls = 0](std::int64_t task) mutable {
+    sum += static_cast<int>(task) + ++calls;
+  };
   parallel_for(3, counting);
   EXPECT_EQ(sum, 0 + 1 + 2 + 1 + 2 + 3);
 }

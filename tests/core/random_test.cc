@@ -34,8 +34,8 @@ TEST(RandomStream, IsAFunctionOfSeedPurposeIndexAndCounter) {
   EXPECT_EQ(first(1, RandomPurpose::kBatch, 2), first(1, RandomPurpose::kBatch, 2));
   std::set<std::uint64_t> different;
   for (const std::uint64_t seed : {0ull, 1ull, 1ull << 32, 1ull << 63}) {
-    for (const RandomPurpose purpose :
-         {RandomPurpose::kInit, RandomPurpose::kBatch, RandomPurpose::kDropout, RandomPurpose::kSampling}) {
+    for (const RandomPurpose purpose : {RandomPurpose::kInit, RandomPurpose::kBatch,
+                                        RandomPurpose::kDropout, RandomPurpose::kSampling}) {
       for (const std::uint64_t index : {0ull, 1ull, 2ull, 1ull << 20, 1ull << 40}) {
         different.insert(first(seed, purpose, index));
       }
@@ -94,7 +94,8 @@ TEST(RandomStream, NormalHasTheMomentsAndTailsOfTheNormal) {
   EXPECT_NEAR(moments[2], 1.0, five_sigma(2.0));
   EXPECT_NEAR(moments[3], 0.0, five_sigma(15.0));
   EXPECT_NEAR(moments[4], 3.0, five_sigma(96.0));
-  EXPECT_NEAR(beyond_two / static_cast<double>(kCount), std::erfc(std::sqrt(2.0)), five_sigma(0.0455 * 0.9545));
+  EXPECT_NEAR(beyond_two / static_cast<double>(kCount), std::erfc(std::sqrt(2.0)),
+              five_sigma(0.0455 * 0.9545));
 }
 
 TEST(RandomStream, BelowIsUniformOverItsRange) {
@@ -107,12 +108,14 @@ TEST(RandomStream, BelowIsUniformOverItsRange) {
       ++counts[value];
     }
     const double p = 1.0 / static_cast<double>(bound);
-    for (const int count : counts) EXPECT_NEAR(count / static_cast<double>(kCount), p, five_sigma(p * (1.0 - p)));
+    for (const int count : counts)
+      EXPECT_NEAR(count / static_cast<double>(kCount), p, five_sigma(p * (1.0 - p)));
   }
   for (int i = 0; i < 1000; ++i) ASSERT_LT(stream.next_below(~0ull), ~0ull);
 }
 
-// Streams must not be the same numbers shifted or mixed: correlations of their bits are those of coins.
+// Streams must not be the same numbers shifted or mixed: correlations of their bits are those of
+// coins.
 TEST(RandomStream, StreamsAreIndependent) {
   constexpr int kWords = 4000;
   const auto agreement = [](RandomStream a, RandomStream b) {

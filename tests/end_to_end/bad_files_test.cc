@@ -34,7 +34,7 @@ TEST_F(BadTextTest, TrainingRefusesWhatItCannotLearnFrom) {
   expect_refused(train_on("empty.txt", {"--tokenizer", "bytes"}), 1, {"empty.txt is empty"});
   expect_refused(train_on("binary.dat"), 1, {"binary.dat is binary", "--tokenizer bytes"});
   expect_refused(train_on("latin1.txt"), 1, {"latin1.txt is not UTF-8", "0xE9", "line ", "iconv"});
-  expect_refused(train_on("folder"), 1, {"folder is not a regular file"});
+  expect_refused(train_on("folder"), 1, {"the folder folder holds no files"});
   expect_refused(train_on("short.txt", {"--ctx-len", "16"}), 1,
                  {"short.txt is too short", "ctx_len = 16", "need 17", "at most 2"});
   expect_refused(train_on("text.txt", {"--ctx-len", "100000"}), 1,
@@ -53,7 +53,7 @@ TEST_F(BadTextTest, EvaluationRefusesWhatItCannotRead) {
   expect_refused(run({"eval", "model", "--data", "empty.txt"}), 1, {"empty.txt is empty"});
   expect_refused(run({"eval", "model", "--data", "one.txt"}), 1, {"one.txt has 1", "at least 2"});
   expect_refused(run({"eval", "model", "--data", "binary.dat"}), 1, {"binary.dat is binary"});
-  expect_refused(run({"eval", "model", "--data", "model"}), 1, {"model is not a regular file"});
+  expect_refused(run({"eval", "model", "--data", "model"}), 1, {"model/checkpoints/", "is binary"});
   expect_refused(run({"eval", "model", "--data", "text.txt", "--precision", "f8"}), 1, {"precision \"f8\""});
 }
 
@@ -299,7 +299,7 @@ TEST_F(BadRunTest, AFullDiskWhileSavingACheckpoint) {
   expect_files_kept(before);
   expect_usable();
   expect_success(run(resume()));  // once there is room again
-  EXPECT_EQ(metrics("model").size(), 32u);  // 30 steps, evaluations before and after
+  EXPECT_EQ(metrics("model").size(), 33u);  // 30 steps; evaluations before, after 10 and after 30
 }
 
 TEST_F(BadRunTest, AFullDiskBeforeAnythingIsSaved) {
@@ -324,7 +324,7 @@ TEST_F(BadRunTest, AFullDiskWhileTracing) {
   EXPECT_EQ(read("trace.safetensors"), "an earlier trace");
 }
 
-class DivergenceTest : public BadRunTest {};
+class DivergenceTest : public SmallRuns {};
 
 TEST_F(DivergenceTest, AGradientThatIsNotFiniteStopsWithStepAndLayer) {
   // Without a second moment to divide by, Adam's steps explode.
@@ -342,25 +342,39 @@ TEST_F(DivergenceTest, AGradientThatIsNotFiniteStopsWithStepAndLayer) {
   expect_success(run({"inspect", "wild"}));
 }
 
-TEST_F(DivergenceTest, ALossThatIsNotFiniteStopsWithStepAndLayer) {
-  const auto before = content_of(folder());
-  struct Case {
-    const char* tensor;
-    const char* layer;
-  };
-  for (const Case& bad : {Case{"blocks.0.ln0.weight", "ln0 of block 0"},
-                          Case{"blocks.0.ffn.value.weight", "block 0"}, Case{"ln_out.weight", "the head"}}) {
-    SCOPED_TRACE(bad.tensor);
-    write(kNewest, before.at(kNewest));
-    change_tensors(at(kNewest), [&](OwnedTensors& tensors) { fill_floats(tensors.at(bad.tensor), 3e38f); });
-    const auto poisoned = content_of(folder());
-    Args args = resume();
-    args.insert(args.end(), {"--dropout", "0", "--binary-embedding", "false", "--precision", "f32"});
-    expect_stopped(run(args), {"step 11", "loss is not a finite number", bad.layer, "--lr"});
-    expect_files_kept(poisoned);
-    expect_usable();
-  }
+struct Poison {
+  const char* name;
+  const char* arch;
+  const char* tensor;
+  const char* layer;
+};
+
+class DivergenceLayerTest : public SmallRuns, public testing::WithParamInterface<Poison> {};
+
+// Weights so large that a product overflows stand for a run that went wild.
+TEST_P(DivergenceLayerTest, ALossThatIsNotFiniteStopsWithStepAndLayer) {
+  make_model("model", {"--steps", "10", "--save-every", "5", "--arch", GetParam().arch, "--dropout", "0",
+                       "--binary-embedding", "false", "--precision", "f32"});
+  change_tensors(at("model/checkpoints/step-000000010.safetensors"),
+                 [&](OwnedTensors& tensors) { fill_floats(tensors.at(GetParam().tensor), 3e38f); });
+  auto before = content_of(folder());
+  expect_stopped(run({"train", "--out", "model", "--resume", "--steps", "30"}),
+                 {"step 11", "loss is not a finite number", GetParam().layer, "--lr"});
+  auto after = content_of(folder());
+  EXPECT_EQ(Json::parse(after.at("model/train.json")).at("train").at("steps"), 30);
+  before.erase("model/train.json");
+  after.erase("model/train.json");
+  EXPECT_EQ(before, after);
+  expect_success(run({"generate", "model", "--prompt", "the", "--tokens", "5"}));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Layers, DivergenceLayerTest,
+    testing::Values(Poison{"ln0", "spikegpt", "blocks.0.ln0.weight", "ln0 of block 0"},
+                    Poison{"time_mix", "rwkv", "blocks.0.att.value.weight", "the time mix of block 0"},
+                    Poison{"channel_mix", "rwkv", "blocks.0.ffn.value.weight", "the channel mix of block 0"},
+                    Poison{"head", "spikegpt", "ln_out.weight", "the head"}),
+    [](const auto& poison) { return std::string(poison.param.name); });
 
 }  // namespace
 }  // namespace spikegpt::test

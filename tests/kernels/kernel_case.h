@@ -1,5 +1,5 @@
-// What the tests of the kernels share: memory with guards at awkward addresses, the sizes to try, and the demand
-// that every instruction set and every number of threads give the same bits.
+// What the tests of the kernels share: memory with guards at awkward addresses, the sizes to try,
+// and the demand that every instruction set and every number of threads give the same bits.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,13 +22,16 @@
 
 namespace spikegpt::test {
 
-// `count` values of T that start `shift` values after an aligned address, between guards. All bits of new values are
-// set: NaN for the number formats, so that what a kernel forgets to write, or reads too early, shows.
+// `count` values of T that start `shift` values after an aligned address, between guards. All bits
+// of new values are set: NaN for the number formats, so that what a kernel forgets to write, or
+// reads too early, shows.
 template <class T>
 class Guarded {
  public:
   explicit Guarded(std::int64_t count, std::int64_t shift = 1)
-      : memory_(static_cast<std::size_t>(2 * kGuard + shift + count)), count_(count), first_(kGuard + shift) {
+      : memory_(static_cast<std::size_t>(2 * kGuard + shift + count)),
+        count_(count),
+        first_(kGuard + shift) {
     std::memset(static_cast<void*>(memory_.data()), kGuardByte, memory_.size() * sizeof(T));
     std::memset(static_cast<void*>(data()), 0xff, static_cast<std::size_t>(count) * sizeof(T));
   }
@@ -63,7 +66,8 @@ void fill_normal(RandomStream& random, double scale, const Guarded<T>& out, doub
   }
 }
 template <class T>
-Guarded<T> normal_values(RandomStream& random, std::int64_t count, double scale = 1.0, double mean = 0.0) {
+Guarded<T> normal_values(RandomStream& random, std::int64_t count, double scale = 1.0,
+                         double mean = 0.0) {
   Guarded<T> values(count);
   fill_normal(random, scale, values, mean);
   return values;
@@ -96,9 +100,11 @@ inline std::int64_t at(const SequenceShape& shape, std::int64_t b, std::int64_t 
   return (b * shape.tokens + t) * shape.channels + c;
 }
 template <class Values>
-std::vector<double> series(const SequenceShape& shape, const Values& values, std::int64_t b, std::int64_t c) {
+std::vector<double> series(const SequenceShape& shape, const Values& values, std::int64_t b,
+                           std::int64_t c) {
   std::vector<double> out;
-  for (std::int64_t t = 0; t < shape.tokens; ++t) out.push_back(as_double(values[at(shape, b, t, c)]));
+  for (std::int64_t t = 0; t < shape.tokens; ++t)
+    out.push_back(as_double(values[at(shape, b, t, c)]));
   return out;
 }
 
@@ -128,7 +134,8 @@ inline const std::vector<std::string>& simd_targets() {
       try {
         set_simd_target(name);
         names.emplace_back(name);
-      } catch (const Error&) {  // not on this machine; simd_test.cc asks the CPU the other way round
+      } catch (
+          const Error&) {  // not on this machine; simd_test.cc asks the CPU the other way round
       }
     }
     set_simd_target("best");
@@ -140,19 +147,24 @@ inline const std::vector<std::string>& simd_targets() {
 // Named results of a kernel; Bf16 as the floats they stand for.
 using Outputs = std::map<std::string, std::vector<float>>;
 
-inline void expect_same_bits(const Outputs& expected, const Outputs& actual, const std::string& where) {
+inline void expect_same_bits(const Outputs& expected, const Outputs& actual,
+                             const std::string& where) {
   for (const auto& [name, values] : expected) {
     const std::vector<float>& others = actual.at(name);
     ASSERT_EQ(values.size(), others.size()) << name;
-    if (values.empty() || std::memcmp(values.data(), others.data(), values.size() * sizeof(float)) == 0) continue;
+    if (values.empty() ||
+        std::memcmp(values.data(), others.data(), values.size() * sizeof(float)) == 0)
+      continue;
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (std::memcmp(&values[i], &others[i], sizeof(float)) == 0) continue;
-      FAIL() << fmt::format("{}[{}] is {:.9g}, but {:.9g} {}", name, i, values[i], others[i], where);
+      FAIL() << fmt::format("{}[{}] is {:.9g}, but {:.9g} {}", name, i, values[i], others[i],
+                            where);
     }
   }
 }
 
-// Calls `compute`, which returns Outputs, on every instruction set and with 1, 2 and 3 threads. All must agree.
+// Calls `compute`, which returns Outputs, on every instruction set and with 1, 2 and 3 threads. All
+// must agree.
 template <class Compute>
 Outputs same_everywhere(const Compute& compute) {
   set_thread_count(1);
@@ -183,8 +195,8 @@ Tolerance rounded(Tolerance float_tolerance) {
 }
 
 template <class Actual>
-void expect_close(const std::vector<Actual>& actual, const std::vector<double>& expected, Tolerance tolerance,
-                  std::string_view what) {
+void expect_close(const std::vector<Actual>& actual, const std::vector<double>& expected,
+                  Tolerance tolerance, std::string_view what) {
   ASSERT_EQ(actual.size(), expected.size()) << what;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);

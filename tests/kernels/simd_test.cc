@@ -11,8 +11,8 @@
 namespace spikegpt::test {
 namespace {
 
-// For all tests of this program: one thread unless a test asks for more. On a busy machine threads that wait for
-// each other take long, and these tests are many.
+// For all tests of this program: one thread unless a test asks for more. On a busy machine threads
+// that wait for each other take long, and these tests are many.
 [[maybe_unused]] const bool kStartsWithOneThread = (set_thread_count(1), true);
 
 bool runs(const char* target) {
@@ -23,8 +23,9 @@ TEST(Simd, EveryInstructionSetOfThisCpuIsTested) {
   EXPECT_TRUE(runs("baseline"));
 #if defined(__x86_64__)
   EXPECT_EQ(runs("avx2"), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
-  EXPECT_EQ(runs("avx512"), __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+  EXPECT_EQ(runs("avx512"),
+            __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
 #endif
 }
 
@@ -38,7 +39,8 @@ TEST(Simd, TheChosenSetIsTheOneInUse) {
 }
 
 TEST(Simd, UnknownNameIsAnErrorThatListsTheKnown) {
-  expect_error(ErrorKind::kInvalidArgument, {"\"sse9\"", "best", "baseline"}, [] { set_simd_target("sse9"); });
+  expect_error(ErrorKind::kInvalidArgument, {"\"sse9\"", "best", "baseline"},
+               [] { set_simd_target("sse9"); });
   expect_error(ErrorKind::kInvalidArgument, {"\"\""}, [] { set_simd_target(""); });
 }
 

@@ -1,4 +1,5 @@
-// The scan of spiking neurons, forward: against the scalar neuron bit by bit, in pieces, and in smooth mode.
+// The scan of spiking neurons, forward: against the scalar neuron bit by bit, in pieces, and in
+// smooth mode.
 #include "spikegpt/kernels/spike_scan.h"
 
 #include <gtest/gtest.h>
@@ -112,10 +113,13 @@ TYPED_TEST(SpikeScan, ForwardIsTheNeuronBitByBitForEveryNeuron) {
   for (const LifCase& neuron : lif_cases()) {
     SCOPED_TRACE(neuron.name);
     const Inputs<TypeParam> in({3, 33, 130}, 5);
-    for (const Use& use : {Use{false, false}, Use{true, false}, Use{false, true}, Use{true, true}}) {
-      const Outputs actual = same_everywhere([&] { return run_forward(in, neuron.parameters, use); });
+    for (const Use& use :
+         {Use{false, false}, Use{true, false}, Use{false, true}, Use{true, true}}) {
+      const Outputs actual =
+          same_everywhere([&] { return run_forward(in, neuron.parameters, use); });
       expect_same_bits(expected_forward(in, neuron.parameters, use), actual, "from the kernel");
-      const float total = std::accumulate(actual.at("spikes").begin(), actual.at("spikes").end(), 0.0f);
+      const float total =
+          std::accumulate(actual.at("spikes").begin(), actual.at("spikes").end(), 0.0f);
       EXPECT_EQ(actual.at("count")[0], total);
       EXPECT_GT(total, 500.0f);
       EXPECT_LT(total, 0.7f * static_cast<float>(in.shape.size()));
@@ -128,7 +132,8 @@ TYPED_TEST(SpikeScan, OptionalOutputsAndAtThreshold) {
   const SequenceShape shape{1, 2, 3};
   const Guarded<TypeParam> current(shape.size());
   const Guarded<TypeParam> spikes(shape.size());
-  for (std::int64_t i = 0; i < 6; ++i) current[i] = from_float<TypeParam>(i == 1 ? 1.9921875f : 2.0f);
+  for (std::int64_t i = 0; i < 6; ++i)
+    current[i] = from_float<TypeParam>(i == 1 ? 1.9921875f : 2.0f);
   SpikeScanForward<TypeParam> scan;
   scan.current = current.data();
   scan.spikes = spikes.data();
@@ -192,7 +197,8 @@ TYPED_TEST(SpikeScan, SmoothModeFollowsThePrimitive) {
         const auto trace = reference::lif_forward<double>(parameters, FireMode::kSmooth, x,
                                                           static_cast<double>(parameters.v_reset));
         for (std::size_t t = 0; t < x.size(); ++t) {
-          const auto where = static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
+          const auto where =
+              static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
           spikes[where] = trace.s[t];
           distance[where] = trace.h[t] - static_cast<double>(parameters.v_threshold);
         }
@@ -225,7 +231,8 @@ TYPED_TEST(SpikeScan, SpikesAreMadeAgainFromTheDistance) {
                                                     : reference::surrogate(surrogate, z).primitive);
       }
       const bool exact = mode == FireMode::kSpike;
-      expect_close(actual.at("spikes"), expected, exact ? Tolerance{} : rounded<A>({1e-6, 1e-6}), "spikes");
+      expect_close(actual.at("spikes"), expected, exact ? Tolerance{} : rounded<A>({1e-6, 1e-6}),
+                   "spikes");
     }
   }
 }

@@ -1,5 +1,5 @@
-// Attention as a scan: against the sums that define it, in pieces, with exponents far beyond what a float holds, and
-// backward against derivatives of those sums.
+// Attention as a scan: against the sums that define it, in pieces, with exponents far beyond what a
+// float holds, and backward against derivatives of those sums.
 #include "spikegpt/kernels/wkv_scan.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,8 @@
 namespace spikegpt::test {
 namespace {
 
-// First the scalar formulas: what they call a gradient is one, carried state and last state included.
+// First the scalar formulas: what they call a gradient is one, carried state and last state
+// included.
 TEST(WkvReference, GradientIsTheDerivative) {
   RandomStream random = random_stream(41);
   for (int trial = 0; trial < 20; ++trial) {
@@ -37,17 +38,19 @@ TEST(WkvReference, GradientIsTheDerivative) {
       for (std::size_t t = 0; t < c.tokens(); ++t) sum += d_output[t] * trace.output[t];
       return sum;
     };
-    const auto gradient = reference::wkv_backward(c, reference::wkv_forward(c, out_exponent), d_output, d_numerator,
-                                                  d_denominator);
+    const auto gradient = reference::wkv_backward(c, reference::wkv_forward(c, out_exponent),
+                                                  d_output, d_numerator, d_denominator);
     const Tolerance tolerance{1e-7, 1e-8};
     const auto expect_derivative = [&](double& of, double is, const char* name) {
-      expect_close(std::vector<double>{is}, finite_differences({&of, 1}, objective), tolerance, name);
+      expect_close(std::vector<double>{is}, finite_differences({&of, 1}, objective), tolerance,
+                   name);
     };
     expect_derivative(c.time_decay, gradient.d_time_decay, "d_time_decay");
     expect_derivative(c.time_first, gradient.d_time_first, "d_time_first");
     expect_derivative(c.numerator, gradient.d_numerator, "d_numerator");
     expect_derivative(c.denominator, gradient.d_denominator, "d_denominator");
-    expect_close(gradient.d_receptance, finite_differences(c.receptance, objective), tolerance, "d_receptance");
+    expect_close(gradient.d_receptance, finite_differences(c.receptance, objective), tolerance,
+                 "d_receptance");
     expect_close(gradient.d_key, finite_differences(c.key, objective), tolerance, "d_key");
     expect_close(gradient.d_value, finite_differences(c.value, objective), tolerance, "d_value");
   }
@@ -90,7 +93,8 @@ struct Inputs {
     fill_normal(random, 1.0, in.max_exponent);
     fill_normal(random, 1.0, d_out.numerator);
     fill_normal(random, 1.0, d_out.denominator);
-    for (std::int64_t i = 0; i < in.denominator.size(); ++i) in.denominator[i] = std::max(1.0f, in.denominator[i]);
+    for (std::int64_t i = 0; i < in.denominator.size(); ++i)
+      in.denominator[i] = std::max(1.0f, in.denominator[i]);
   }
   WkvWeights weights() const { return {time_decay.data(), time_first.data()}; }
   reference::WkvChannel channel(std::int64_t b, std::int64_t c, bool carried) const {
@@ -138,8 +142,8 @@ Outputs run_forward(const Inputs<A>& in, bool carried) {
 }
 
 // Puts the values of one channel over time into [B, T, C].
-void scatter(const SequenceShape& shape, std::int64_t b, std::int64_t c, const std::vector<double>& from,
-             std::vector<double>& to) {
+void scatter(const SequenceShape& shape, std::int64_t b, std::int64_t c,
+             const std::vector<double>& from, std::vector<double>& to) {
   to.resize(static_cast<std::size_t>(shape.size()));
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     to[static_cast<std::size_t>(at(shape, b, t, c))] = from[static_cast<std::size_t>(t)];
@@ -164,7 +168,8 @@ void expect_forward(const Inputs<A>& in, bool carried, const Outputs& actual, To
     }
   }
   expect_close(actual.at("output"), output, rounded<A>(tolerance), "output");
-  // Each token rounds the running exponent once, of up to 8 here, and old weights keep all of these errors.
+  // Each token rounds the running exponent once, of up to 8 here, and old weights keep all of these
+  // errors.
   tolerance.absolute += static_cast<double>(shape.tokens) * 0x1p-21 / 2.0;
   expect_close(actual.at("numerator"), numerator, tolerance, "numerator");
   expect_close(actual.at("denominator"), denominator, tolerance, "denominator");
@@ -209,12 +214,14 @@ Outputs run_backward(const Inputs<A>& in, bool carried, bool in_place = false) {
                  {"d_value", floats(d_value)},
                  {"d_time_decay", floats(d_time_decay)},
                  {"d_time_first", floats(d_time_first)}};
-  if (carried) out["d_numerator"] = floats(d_in.numerator), out["d_denominator"] = floats(d_in.denominator);
+  if (carried)
+    out["d_numerator"] = floats(d_in.numerator), out["d_denominator"] = floats(d_in.denominator);
   return out;
 }
 
 template <class A>
-void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual, double precision = 2e-6) {
+void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual,
+                     double precision = 2e-6) {
   const SequenceShape& shape = in.shape;
   std::map<std::string, std::vector<double>> expected;
   expected["d_time_decay"].assign(static_cast<std::size_t>(shape.channels), 2.0);
@@ -224,9 +231,10 @@ void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual, d
       const std::int64_t i = b * shape.channels + c;
       const auto channel = in.channel(b, c, carried);
       const auto trace = reference::wkv_forward(channel, reference::last_exponent(channel));
-      const auto gradient = reference::wkv_backward(channel, trace, series(shape, in.d_output, b, c),
-                                                    carried ? as_double(in.d_out.numerator[i]) : 0.0,
-                                                    carried ? as_double(in.d_out.denominator[i]) : 0.0);
+      const auto gradient =
+          reference::wkv_backward(channel, trace, series(shape, in.d_output, b, c),
+                                  carried ? as_double(in.d_out.numerator[i]) : 0.0,
+                                  carried ? as_double(in.d_out.denominator[i]) : 0.0);
       scatter(shape, b, c, gradient.d_receptance, expected["d_receptance"]);
       scatter(shape, b, c, gradient.d_key, expected["d_key"]);
       scatter(shape, b, c, gradient.d_value, expected["d_value"]);
@@ -237,7 +245,8 @@ void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual, d
     }
   }
   for (const auto& [name, values] : expected) {
-    const bool narrow = values.size() == static_cast<std::size_t>(shape.size()) && actual.count(name) != 0 &&
+    const bool narrow = values.size() == static_cast<std::size_t>(shape.size()) &&
+                        actual.count(name) != 0 &&
                         (name == "d_receptance" || name == "d_key" || name == "d_value");
     const Tolerance tolerance{5.0 * precision, precision * (1.0 + largest(values))};
     expect_close(actual.at(name), values, narrow ? rounded<A>(tolerance) : tolerance, name);
@@ -306,7 +315,8 @@ TYPED_TEST(Wkv, CutInPiecesIsTheWhole) {
                    "in pieces");
 }
 
-// Gradients of two halves, the state's gradient carried back across the cut, are the gradients of the whole.
+// Gradients of two halves, the state's gradient carried back across the cut, are the gradients of
+// the whole.
 TEST(Wkv, CarriesTheGradientAcrossACut) {
   const SequenceShape whole_shape{1, 17, 65};
   const Inputs<float> in(whole_shape, 44);
@@ -317,15 +327,16 @@ TEST(Wkv, CarriesTheGradientAcrossACut) {
   copy_values(in.d_out.numerator, d_state.numerator);
   copy_values(in.d_out.denominator, d_state.denominator);
   const Guarded<float> output(whole_shape.size());
-  WkvForward<float> forward{in.receptance.data(), in.key.data(), in.value.data(), output.data(),
-                            in.in.view(),         middle.view()};
+  WkvForward<float> forward{in.receptance.data(), in.key.data(), in.value.data(),
+                            output.data(),        in.in.view(),  middle.view()};
   wkv_forward({1, 7, whole_shape.channels}, in.weights(), forward);
   const Guarded<float> d_receptance(whole_shape.size());
   const Guarded<float> d_key(whole_shape.size());
   const Guarded<float> d_value(whole_shape.size());
   const Guarded<float> d_time_decay(whole_shape.channels);
   const Guarded<float> d_time_first(whole_shape.channels);
-  for (std::int64_t c = 0; c < whole_shape.channels; ++c) d_time_decay[c] = 2.0f, d_time_first[c] = -3.0f;
+  for (std::int64_t c = 0; c < whole_shape.channels; ++c)
+    d_time_decay[c] = 2.0f, d_time_first[c] = -3.0f;
   for (const std::int64_t first : {cut, std::int64_t{0}}) {
     const SequenceShape shape{1, first == 0 ? 7 : 10, whole_shape.channels};
     const Guarded<float> scratch(wkv_scratch_size(shape), 0);
@@ -402,7 +413,8 @@ TYPED_TEST(Wkv, HugeInputsStayFinite) {
     in.key[i] = from_float<A>(i % 3 == 0 ? big_key : (i % 3 == 1 ? -big_key : 0.0f));
     in.receptance[i] = from_float<A>(i % 2 == 0 ? big : -big);
   }
-  for (std::int64_t c = 0; c < in.shape.channels; ++c) in.time_decay[c] = c % 2 == 0 ? 80.0f : -80.0f;
+  for (std::int64_t c = 0; c < in.shape.channels; ++c)
+    in.time_decay[c] = c % 2 == 0 ? 80.0f : -80.0f;
   for (const bool carried : {false, true}) {
     Outputs all = run_forward(in, carried);
     all.merge(run_backward(in, carried));
@@ -423,8 +435,10 @@ TYPED_TEST(Wkv, OneTokenPassesItsValueThrough) {
   scan.output = output.data();  // neither state
   wkv_forward(in.shape, in.weights(), scan);
   for (std::int64_t c = 0; c < 13; ++c) {
-    const double expected = reference::sigmoid(as_double(in.receptance[c])) * as_double(in.value[c]);
-    EXPECT_NEAR(as_double(output[c]), expected, std::abs(expected) * (std::is_same_v<A, Bf16> ? 0x1p-8 : 1e-6));
+    const double expected =
+        reference::sigmoid(as_double(in.receptance[c])) * as_double(in.value[c]);
+    EXPECT_NEAR(as_double(output[c]), expected,
+                std::abs(expected) * (std::is_same_v<A, Bf16> ? 0x1p-8 : 1e-6));
   }
 }
 

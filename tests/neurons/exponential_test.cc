@@ -28,7 +28,8 @@ TEST(FastExp, RelativeErrorBelowTwoInTenMillion) {
 }
 
 TEST(FastExp, NeverFallsWhereItShouldRise) {
-  // Rounding may cost a few units in the last place; the pieces of the reduction must not step down by more.
+  // Rounding may cost a few units in the last place; the pieces of the reduction must not step down
+  // by more.
   float previous = 0.0f;
   for (int i = -88000; i <= 88300; ++i) {
     const float now = fast_exp(static_cast<float>(i) * 1e-3f);
@@ -42,7 +43,8 @@ TEST(FastExp, ExactAndExtremeValues) {
   EXPECT_EQ(fast_exp(-0.0f), 1.0f);
   EXPECT_EQ(fast_exp(std::numeric_limits<float>::denorm_min()), 1.0f);
   EXPECT_EQ(fast_exp(1e-30f), 1.0f);
-  for (const float x : {-87.4f, -88.0f, -104.0f, -1e10f, std::numeric_limits<float>::lowest(), -kInfinity}) {
+  for (const float x :
+       {-87.4f, -88.0f, -104.0f, -1e10f, std::numeric_limits<float>::lowest(), -kInfinity}) {
     EXPECT_EQ(fast_exp(x), 0.0f) << x;
   }
   for (const float x : {88.5f, 89.0f, 1e10f, std::numeric_limits<float>::max(), kInfinity}) {

@@ -1,4 +1,5 @@
-// The neuron's formulas one by one, by hand; over time they are tested in tests/kernels/spike_scan_test.cc.
+// The neuron's formulas one by one, by hand; over time they are tested in
+// tests/kernels/spike_scan_test.cc.
 #include "spikegpt/neurons/lif.h"
 
 #include <gtest/gtest.h>
@@ -69,7 +70,8 @@ TEST(Lif, ParametersChooseTheFormula) {
     p.hard_reset = hard_reset;
     p.decay_input = decay_input;
     int found = -1;
-    with_lif(p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
+    with_lif(
+        p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
     return found;
   };
   EXPECT_EQ(chosen(true, true), 3);

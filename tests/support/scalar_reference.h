@@ -1,5 +1,6 @@
-// The scans as SPEC.md writes them: one neuron or channel at a time, plain loops, no running maximum. Slow and
-// obvious on purpose, and without a formula of the engine, so that it can be held against the kernels.
+// The scans as SPEC.md writes them: one neuron or channel at a time, plain loops, no running
+// maximum. Slow and obvious on purpose, and without a formula of the engine, so that it can be held
+// against the kernels.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +30,7 @@ inline SurrogateValue surrogate(const Surrogate& which, double z) {
       const double u = std::numbers::pi / 2.0 * a;
       return {std::atan(u) / std::numbers::pi + 0.5, alpha / 2.0 / (1.0 + u * u)};
     }
-    case SurrogateKind::kSigmoid:
-      return {sigmoid(a), alpha * sigmoid(a) * sigmoid(-a)};
+    case SurrogateKind::kSigmoid: return {sigmoid(a), alpha * sigmoid(a) * sigmoid(-a)};
     case SurrogateKind::kPiecewiseQuadratic:
       if (std::abs(a) > 1.0) return {a > 0.0 ? 1.0 : 0.0, 0.0};
       return {0.5 + a - std::copysign(a * a / 2.0, a), alpha * (1.0 - std::abs(a))};
@@ -45,8 +45,7 @@ inline SurrogateValue surrogate(const Surrogate& which, double z) {
     case SurrogateKind::kGaussian:
       return {std::erfc(-a / std::numbers::sqrt2) / 2.0,
               alpha / std::sqrt(2.0 * std::numbers::pi) * std::exp(-a * a / 2.0)};
-    case SurrogateKind::kStraightThrough:
-      return {z, 1.0};
+    case SurrogateKind::kStraightThrough: return {z, 1.0};
   }
   return {NAN, NAN};
 }
@@ -56,21 +55,22 @@ template <class Real>
 struct LifTrace {
   std::vector<Real> h;  // charged potential
   std::vector<Real> s;
-  Real membrane{};      // after the last token
+  Real membrane{};  // after the last token
 };
 
-// SPEC.md 1 in the precision Real. `reset_spikes`, where given, are what the reset uses instead of its own
-// spikes: that is what a detached reset is constant in.
+// SPEC.md 1 in the precision Real. `reset_spikes`, where given, are what the reset uses instead of
+// its own spikes: that is what a detached reset is constant in.
 template <class Real>
-LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x, Real membrane,
-                           const std::vector<Real>* reset_spikes = nullptr) {
+LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x,
+                           Real membrane, const std::vector<Real>* reset_spikes = nullptr) {
   const Real tau = static_cast<Real>(p.tau);
   const Real v_threshold = static_cast<Real>(p.v_threshold);
   const Real v_reset = static_cast<Real>(p.v_reset);
   LifTrace<Real> trace;
   Real v = membrane;
   for (std::size_t t = 0; t < x.size(); ++t) {
-    const Real h = p.decay_input ? v + (x[t] - (v - v_reset)) / tau : v - (v - v_reset) / tau + x[t];
+    const Real h =
+        p.decay_input ? v + (x[t] - (v - v_reset)) / tau : v - (v - v_reset) / tau + x[t];
     Real s = h >= v_threshold ? Real{1} : Real{0};
     if (mode == FireMode::kSmooth) {
       s = static_cast<Real>(surrogate(p.surrogate, static_cast<double>(h - v_threshold)).primitive);
@@ -128,7 +128,9 @@ struct WkvChannel {
   double exponent(std::size_t i, std::size_t t) const {
     return key[i] - static_cast<double>(t - 1 - i) * rate();
   }
-  double state_exponent(std::size_t t) const { return max_exponent - static_cast<double>(t) * rate(); }
+  double state_exponent(std::size_t t) const {
+    return max_exponent - static_cast<double>(t) * rate();
+  }
 };
 
 struct WkvTrace {
@@ -141,7 +143,8 @@ struct WkvTrace {
 
 inline double last_exponent(const WkvChannel& c) {
   double largest = c.state_exponent(c.tokens());
-  for (std::size_t i = 0; i < c.tokens(); ++i) largest = std::max(largest, c.exponent(i, c.tokens()));
+  for (std::size_t i = 0; i < c.tokens(); ++i)
+    largest = std::max(largest, c.exponent(i, c.tokens()));
   return largest;
 }
 
@@ -182,8 +185,8 @@ struct WkvGradient {
 
 namespace detail {
 
-// Adds the gradient of f = sum over the tokens before t of e^(exponent - scale) (d_numerator v + d_denominator),
-// carried state included.
+// Adds the gradient of f = sum over the tokens before t of e^(exponent - scale) (d_numerator v +
+// d_denominator), carried state included.
 inline void add_past(const WkvChannel& c, std::size_t t, double scale, double d_numerator,
                      double d_denominator, WkvGradient& gradient) {
   const double from_state = std::exp(c.state_exponent(t) - scale);
@@ -203,10 +206,11 @@ inline void add_past(const WkvChannel& c, std::size_t t, double scale, double d_
 
 }  // namespace detail
 
-// Gradient of sum(output * d_output) + numerator * d_numerator + denominator * d_denominator, the last two those of
-// the last state; max_exponent is held fixed going in and coming out.
-inline WkvGradient wkv_backward(const WkvChannel& c, const WkvTrace& trace, std::span<const double> d_output,
-                                double d_numerator, double d_denominator) {
+// Gradient of sum(output * d_output) + numerator * d_numerator + denominator * d_denominator, the
+// last two those of the last state; max_exponent is held fixed going in and coming out.
+inline WkvGradient wkv_backward(const WkvChannel& c, const WkvTrace& trace,
+                                std::span<const double> d_output, double d_numerator,
+                                double d_denominator) {
   WkvGradient gradient;
   gradient.d_receptance.resize(c.tokens());
   gradient.d_key.resize(c.tokens());
