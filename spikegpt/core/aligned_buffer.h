@@ -10,7 +10,7 @@ namespace spikegpt {
 
 inline constexpr std::size_t kAlignment = 64;  // bytes; a cache line and an AVX-512 vector
 
-// A block of zeroed memory. Pages are not touched before first use.
+// A block of zeroed memory.
 class AlignedBytes {
  public:
   AlignedBytes() = default;

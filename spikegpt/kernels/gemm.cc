@@ -183,6 +183,7 @@ void PackedWeight::multiply(std::int64_t rows, const A* x, Y* y, Epilogue epilog
 template <class A>
 void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight,
                      bool accumulate) {
+  ensure(shape.rows > 0, "a weight gradient needs rows");
   product({.m = shape.out, .k = shape.rows, .n = shape.in, .operand = kDTypeOf<A>,
            .packed = false, .accumulate = accumulate})
       .run(d_y, x, d_weight);

@@ -35,7 +35,7 @@ struct WkvForward {
   WkvState out{};        // may be null or the same as `in`
 };
 
-// Runs in the overflow-safe form: any finite key and value give a finite result.
+// Runs in the overflow-safe form: keys and bonuses up to 1e37 in size give finite results and gradients.
 template <class A>
 void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
                  const WkvForward<A>& scan) noexcept;
