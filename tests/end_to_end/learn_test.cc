@@ -22,12 +22,33 @@ struct Kind {
 class LearnTest : public SmallRuns, public testing::WithParamInterface<Kind> {
  protected:
   Args args(const std::string& out) const {
-    return {"train",        "--data",     "text.txt",          "--out",        out,
-            "--preset",     "nano",       "--arch",            GetParam().arch, "--model-type",
-            GetParam().model_type,        "--tokenizer",       GetParam().tokenizer,
-            "--steps",      "60",         "--batch-size",      "4",            "--lr",
-            "0.005",        "--eval-every", "30",              "--save-every", "25",
-            "--sample-tokens", "20",      "--sample-prompt",   "the "};
+    return {"train",
+            "--data",
+            "text.txt",
+            "--out",
+            out,
+            "--preset",
+            "nano",
+            "--arch",
+            GetParam().arch,
+            "--model-type",
+            GetParam().model_type,
+            "--tokenizer",
+            GetParam().tokenizer,
+            "--steps",
+            "40",
+            "--batch-size",
+            "4",
+            "--lr",
+            "0.005",
+            "--eval-every",
+            "20",
+            "--save-every",
+            "15",
+            "--sample-tokens",
+            "20",
+            "--sample-prompt",
+            "the "};
   }
 };
 
@@ -47,8 +68,8 @@ TEST_P(LearnTest, TrainsAndLeavesAModelThatLearned) {
     EXPECT_TRUE(std::filesystem::exists(at("model") / name)) << name;
   }
   EXPECT_TRUE(std::filesystem::exists(at("model") / GetParam().vocabulary_file));
-  EXPECT_EQ(checkpoints("model"), (std::vector<std::string>{"step-000000050.safetensors",
-                                                            "step-000000060.safetensors"}));
+  EXPECT_EQ(checkpoints("model"),
+            (std::vector<std::string>{"step-000000030.safetensors", "step-000000040.safetensors"}));
   for (const auto& [name, content] : content_of(folder())) {
     EXPECT_EQ(name.find(".tmp"), std::string::npos) << name;
   }
@@ -57,10 +78,11 @@ TEST_P(LearnTest, TrainsAndLeavesAModelThatLearned) {
   double after = 0.0;
   const std::string line = find_line(result.out, "held-out bits per ");
   const std::size_t colon = line.find(": ");
-  ASSERT_EQ(std::sscanf(line.c_str() + colon, ": %lf before, %lf after", &before, &after), 2) << line;
+  ASSERT_EQ(std::sscanf(line.c_str() + colon, ": %lf before, %lf after", &before, &after), 2)
+      << line;
   EXPECT_GT(before, 3.0);
   EXPECT_LT(after, 0.75 * before);
-  expect_words(result.out, {"  | the ", "saved model/checkpoints/step-000000025.safetensors",
+  expect_words(result.out, {"  | the ", "saved model/checkpoints/step-000000015.safetensors",
                             "the model is in model"});
 
   const ModelConfig config = load_config(at("model/config.json"));
@@ -79,7 +101,8 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
     const int step = line.at("step").get<int>();
     if (line.contains("valid_loss")) {
       evaluations.push_back(step);
-      EXPECT_NEAR(line.at("valid_bits").get<double>(), line.at("valid_loss").get<double>() / std::numbers::ln2, 1e-9);
+      EXPECT_NEAR(line.at("valid_bits").get<double>(),
+                  line.at("valid_loss").get<double>() / std::numbers::ln2, 1e-9);
       continue;
     }
     steps.push_back(step);
@@ -87,7 +110,8 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
     EXPECT_GT(line.at("loss").get<double>(), 0.0);
     EXPECT_GT(line.at("grad_norm").get<double>(), 0.0);
     EXPECT_GT(line.at("tokens_per_second").get<double>(), 0.0);
-    const double lr = 1e-5 + (0.005 - 1e-5) * 0.5 * (1.0 + std::cos(std::numbers::pi * (step - 1) / 60.0));
+    const double lr =
+        1e-5 + (0.005 - 1e-5) * 0.5 * (1.0 + std::cos(std::numbers::pi * (step - 1) / 40.0));
     EXPECT_NEAR(line.at("lr").get<double>(), lr, 1e-12);
     const double firing = line.at("firing_rate").get<double>();
     if (std::string(GetParam().arch) == "rwkv") {
@@ -97,16 +121,17 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
       EXPECT_LT(firing, 1.0);
     }
   }
-  std::vector<int> all(60);
-  for (int i = 0; i < 60; ++i) all[static_cast<std::size_t>(i)] = i + 1;
+  std::vector<int> all(40);
+  for (int i = 0; i < 40; ++i) all[static_cast<std::size_t>(i)] = i + 1;
   EXPECT_EQ(steps, all);
-  EXPECT_EQ(evaluations, (std::vector<int>{0, 30, 60}));
+  EXPECT_EQ(evaluations, (std::vector<int>{0, 20, 40}));
 }
 
 TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
   expect_success(run(args("model")));
 
-  const ProgramResult written = run({"generate", "model", "--prompt", "the ", "--tokens", "60", "--quiet"});
+  const ProgramResult written =
+      run({"generate", "model", "--prompt", "the ", "--tokens", "60", "--quiet"});
   expect_success(written);
   EXPECT_TRUE(written.out.starts_with("the "));
   EXPECT_GT(written.out.size(), 40u);
@@ -132,8 +157,8 @@ TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
 
   const ProgramResult shown = run({"inspect", "model"});
   expect_success(shown);
-  expect_words(shown.out, {GetParam().arch, GetParam().tokenizer, GetParam().model_type, "emb.weight",
-                           "head.weight", "parameters", "neurons"});
+  expect_words(shown.out, {GetParam().arch, GetParam().tokenizer, GetParam().model_type,
+                           "emb.weight", "head.weight", "parameters", "neurons"});
   std::int64_t stored = 0;
   const WeightFile weights = read_safetensors(at("model/model.safetensors"));
   for (const TensorView& tensor : weights.tensors()) stored += element_count(tensor);
@@ -158,12 +183,14 @@ class EvalTest : public SmallRuns {};
 TEST_F(EvalTest, OneWindowOverAllOfTheTextIsTheSameAsCarriedState) {
   make_model("model");
   write("short.txt", small_text(40));
-  for (const char* length : {"1000", "1048576"}) {  // the latter must not cost memory for a million tokens
-    const ProgramResult result =
-        run({"eval", "model", "--data", "short.txt", "--json", "--ctx-len", length, "--batch-size", "4096"});
+  for (const char* length :
+       {"1000", "1048576"}) {  // the latter must not cost memory for a million tokens
+    const ProgramResult result = run({"eval", "model", "--data", "short.txt", "--json", "--ctx-len",
+                                      length, "--batch-size", "4096"});
     expect_success(result);
     const Json json = Json::parse(result.out);
-    EXPECT_NEAR(json.at("windows").at("loss").get<double>(), json.at("carried").at("loss").get<double>(), 1e-6);
+    EXPECT_NEAR(json.at("windows").at("loss").get<double>(),
+                json.at("carried").at("loss").get<double>(), 1e-6);
   }
 }
 
@@ -171,7 +198,8 @@ TEST_F(EvalTest, WindowsDoNotDependOnTheBatch) {
   make_model("model");
   std::vector<double> losses;
   for (const char* batch : {"1", "7"}) {
-    const ProgramResult result = run({"eval", "model", "--data", "text.txt", "--json", "--batch-size", batch});
+    const ProgramResult result =
+        run({"eval", "model", "--data", "text.txt", "--json", "--batch-size", batch});
     expect_success(result);
     losses.push_back(Json::parse(result.out).at("windows").at("loss").get<double>());
   }
@@ -181,7 +209,8 @@ TEST_F(EvalTest, WindowsDoNotDependOnTheBatch) {
 TEST_F(EvalTest, MaxTokensAndUnknownCharacters) {
   make_model("model");
   write("odd.txt", "the cat é the dog Ω the mat\n");
-  const ProgramResult result = run({"eval", "model", "--data", "odd.txt", "--json", "--max-tokens", "5"});
+  const ProgramResult result =
+      run({"eval", "model", "--data", "odd.txt", "--json", "--max-tokens", "5"});
   expect_success(result);
   const Json json = Json::parse(result.out);
   EXPECT_EQ(json.at("windows").at("tokens").get<int>(), 5);
@@ -229,7 +258,8 @@ TEST_F(ShowTest, OutputThatCannotBeWrittenIsAFailure) {
   make_model("model");
   ProgramOptions options = here();
   options.output = "/dev/full";
-  for (const Args& args : {Args{"inspect", "model"}, Args{"generate", "model", "--prompt", "a", "--quiet"}}) {
+  for (const Args& args :
+       {Args{"inspect", "model"}, Args{"generate", "model", "--prompt", "a", "--quiet"}}) {
     const ProgramResult result = run_program(args, options);
     expect_refused(result, 1, {"standard output"});
   }
@@ -238,8 +268,9 @@ TEST_F(ShowTest, OutputThatCannotBeWrittenIsAFailure) {
 class BenchTest : public SmallRuns {};
 
 TEST_F(BenchTest, TrainingSteps) {
-  const ProgramResult result = run({"bench", "train", "--preset", "nano", "--batch-size", "1", "--ctx-len", "16",
-                                    "--steps", "2", "--json", "--arch", "event"});
+  const ProgramResult result =
+      run({"bench", "train", "--preset", "nano", "--batch-size", "1", "--ctx-len", "16", "--steps",
+           "2", "--json", "--arch", "event"});
   expect_success(result);
   const Json json = Json::parse(result.out).at("train");
   EXPECT_EQ(json.at("arch"), "event");
@@ -249,7 +280,8 @@ TEST_F(BenchTest, TrainingSteps) {
 }
 
 TEST_F(BenchTest, Kernels) {
-  const ProgramResult result = run({"bench", "kernels", "--preset", "nano", "--batch-size", "1", "--json"});
+  const ProgramResult result =
+      run({"bench", "kernels", "--preset", "nano", "--batch-size", "1", "--json"});
   expect_success(result);
   const Json json = Json::parse(result.out).at("kernels");
   EXPECT_GT(json.size(), 10u);

@@ -1,4 +1,5 @@
-// What the end-to-end tests share: a folder of their own, small texts, small models, and what to expect of them.
+// What the end-to-end tests share: a folder of their own, small texts, small models, and what to
+// expect of them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +23,7 @@ namespace spikegpt::test {
 
 // Words drawn at random, the same at every call: a model soon learns to spell them.
 inline std::string small_text(int words) {
-  constexpr const char* kWords[] = {"the ", "cat ", "sat ", "on ",  "a ",   "mat ",
+  constexpr const char* kWords[] = {"the ", "cat ", "sat ", "on ", "a ",     "mat ",
                                     "and ", "dog ", "ran ", "to ", "see.\n", "red "};
   std::string text;
   std::uint32_t state = 7;
@@ -65,7 +66,8 @@ inline void expect_success(const ProgramResult& result) {
   EXPECT_EQ(result.status, 0) << result.err;
 }
 
-// A fault found before work began: one line on standard error, which holds all the words, and nothing else.
+// A fault found before work began: one line on standard error, which holds all the words, and
+// nothing else.
 inline void expect_refused(const ProgramResult& result, int status,
                            const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
@@ -79,14 +81,16 @@ inline void expect_refused(const ProgramResult& result, int status,
 }
 
 // A fault that ended work under way: after lines of progress, one line that says so.
-inline void expect_stopped(const ProgramResult& result, const std::vector<std::string_view>& words) {
+inline void expect_stopped(const ProgramResult& result,
+                           const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.signal, 0);
   EXPECT_EQ(result.status, 1) << result.err;
   const auto lines = lines_of(result.err);
   ASSERT_FALSE(lines.empty());
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
-    EXPECT_EQ(lines[i].find("spikegpt: "), std::string::npos) << "more than one message: " << result.err;
+    EXPECT_EQ(lines[i].find("spikegpt: "), std::string::npos)
+        << "more than one message: " << result.err;
   }
   EXPECT_TRUE(lines.back().starts_with("spikegpt: ")) << result.err;
   expect_words(lines.back(), words);
@@ -102,7 +106,8 @@ inline void expect_same_tensors(const std::filesystem::path& a, const std::files
     ASSERT_NE(other, nullptr) << tensor.name;
     ASSERT_EQ(tensor.shape, other->shape) << tensor.name;
     ASSERT_EQ(tensor.data.size(), other->data.size()) << tensor.name;
-    EXPECT_EQ(std::memcmp(tensor.data.data(), other->data.data(), tensor.data.size()), 0) << tensor.name;
+    EXPECT_EQ(std::memcmp(tensor.data.data(), other->data.data(), tensor.data.size()), 0)
+        << tensor.name;
   }
 }
 
@@ -125,7 +130,8 @@ struct OwnedTensor {
 };
 using OwnedTensors = std::map<std::string, OwnedTensor>;
 
-inline void change_tensors(const std::filesystem::path& path, const std::function<void(OwnedTensors&)>& change) {
+inline void change_tensors(const std::filesystem::path& path,
+                           const std::function<void(OwnedTensors&)>& change) {
   OwnedTensors tensors;
   std::map<std::string, std::string> metadata;
   {
@@ -137,7 +143,8 @@ inline void change_tensors(const std::filesystem::path& path, const std::functio
   }
   change(tensors);
   std::vector<TensorView> views;
-  for (const auto& [name, tensor] : tensors) views.push_back({name, tensor.dtype, tensor.shape, tensor.data});
+  for (const auto& [name, tensor] : tensors)
+    views.push_back({name, tensor.dtype, tensor.shape, tensor.data});
   write_safetensors(path, metadata, views);
 }
 
@@ -150,13 +157,16 @@ inline void fill_floats(OwnedTensor& tensor, float value) {
   for (std::size_t i = 0; i < tensor.data.size() / sizeof(float); ++i) set_float(tensor, i, value);
 }
 
-// A folder for one test, with text.txt to learn from. The program runs in it, so that names are short.
+// A folder for one test, with text.txt to learn from. The program runs in it, so that names are
+// short.
 class SmallRuns : public testing::Test {
  protected:
   SmallRuns() { write("text.txt", small_text(1500)); }
 
   std::filesystem::path at(std::string_view name) const { return folder_ / name; }
-  void write(std::string_view name, std::string_view content) const { write_file(at(name), content); }
+  void write(std::string_view name, std::string_view content) const {
+    write_file(at(name), content);
+  }
   std::string read(std::string_view name) const { return read_file(at(name)); }
   const std::filesystem::path& folder() const { return folder_.path(); }
 
@@ -174,8 +184,9 @@ class SmallRuns : public testing::Test {
 
   // The arguments that train the smallest model in `out`; `more` must not repeat them.
   static Args train_args(const std::string& out, const Args& more = {}) {
-    Args args = {"train",       "--data", "text.txt",     "--out", out,               "--n-layer", "1", "--n-embd", "16",
-                 "--ctx-len",   "16",     "--batch-size", "2",     "--sample-tokens", "0"};
+    Args args = {"train", "--data",          "text.txt", "--out",     out,  "--n-layer",
+                 "1",     "--n-embd",        "16",       "--ctx-len", "16", "--batch-size",
+                 "2",     "--sample-tokens", "0"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -187,7 +198,8 @@ class SmallRuns : public testing::Test {
 
   std::vector<Json> metrics(const std::string& out) const {
     std::vector<Json> lines;
-    for (const std::string& line : lines_of(read(out + "/metrics.jsonl"))) lines.push_back(Json::parse(line));
+    for (const std::string& line : lines_of(read(out + "/metrics.jsonl")))
+      lines.push_back(Json::parse(line));
     return lines;
   }
   std::vector<std::string> checkpoints(const std::string& out) const {

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <cstring>
-#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace spikegpt::test {
 
@@ -45,7 +45,7 @@ struct PickleAssembler {
   }
   PickleAssembler& put(int memo) { return raw("q").value(static_cast<std::uint8_t>(memo)); }
   PickleAssembler& get(int memo) { return raw("h").value(static_cast<std::uint8_t>(memo)); }
-  PickleAssembler& integers(std::initializer_list<std::int64_t> numbers) {
+  PickleAssembler& integers(const std::vector<std::int64_t>& numbers) {
     raw("(");
     for (const std::int64_t number : numbers) integer(number);
     return raw("t");
@@ -69,8 +69,8 @@ struct TensorPlan {
   std::string_view key = "0";
   std::int64_t elements = 6;
   std::int64_t offset = 0;
-  std::initializer_list<std::int64_t> shape = {2, 3};
-  std::initializer_list<std::int64_t> stride = {3, 1};
+  std::vector<std::int64_t> shape = {2, 3};
+  std::vector<std::int64_t> stride = {3, 1};
 };
 
 // What torch.save writes for a tensor.

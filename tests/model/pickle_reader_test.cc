@@ -92,26 +92,32 @@ TEST(PickleReader, AWholeStateDict) {
   EXPECT_EQ(integers_of(*root.items[7]), (std::vector<std::int64_t>{3, -70000, 1LL << 40}));
 }
 
-TEST(PickleReader, NumbersAndTuples) {
-  const std::vector<std::pair<std::string, std::int64_t>> long1 = {
-      {std::string("\x8a\x00", 2), 0},
-      {"\x8a\x01\x7f", 127},
-      {"\x8a\x01\x80", -128},
-      {std::string("\x8a\x02\xff\x00", 4), 255},
-      {"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", INT64_MAX},
-      {"\x8a\x02\x00\x80", 0},
-      {std::string("\x8a\x08\0\0\0\0\0\0\0\x80", 10), INT64_MIN}};
-  for (const auto& [bytes, expected] : long1) {
-    if (bytes.size() != 2u + static_cast<unsigned char>(bytes[1])) continue;  // cut by its own zero
-    const PickleAssembler pickle = begin().raw(bytes).stop();
+TEST(PickleReader, IntegersOfAnyLength) {
+  using namespace std::string_view_literals;
+  const std::pair<std::string_view, std::int64_t> integers[] = {
+      {"\x00"sv, 0},
+      {"\x01\x7f"sv, 127},
+      {"\x01\x80"sv, -128},
+      {"\x02\xff\x00"sv, 255},
+      {"\x02\x00\x80"sv, -32768},
+      {"\x05\x00\x00\x00\x00\x01"sv, 1LL << 32},
+      {"\x08\xff\xff\xff\xff\xff\xff\xff\x7f"sv, INT64_MAX},
+      {"\x08\x00\x00\x00\x00\x00\x00\x00\x80"sv, INT64_MIN}};
+  for (const auto& [bytes, expected] : integers) {
+    const PickleAssembler pickle = begin().raw("\x8a").raw(bytes).stop();
     EXPECT_EQ(Pickle(pickle.span(), "x").root().number, expected);
   }
-  const PickleAssembler tuples =
-      begin().raw(")K\x01\x85K\x02K\x03\x86K\x04K\x05K\x06\x87(\x88\x89t(ttt").raw("\x85").stop();
-  expect_refused(tuples, {"no mark on the stack"});
-  const PickleAssembler nested =
-      begin().raw("()K\x01\x85K\x02K\x03\x86K\x04K\x05K\x06\x87(\x88\x89tG12345678t").stop();
-  const Pickle read(nested.span(), "x");
+  for (const std::int64_t expected : {0, 255, 256, 65535, 65536, -1, INT32_MAX, INT32_MIN}) {
+    const PickleAssembler pickle = begin().integer(expected).stop();
+    EXPECT_EQ(Pickle(pickle.span(), "x").root().number, expected);
+  }
+}
+
+TEST(PickleReader, TuplesOfAnyLength) {
+  PickleAssembler pickle =
+      begin().raw("()").integer(1).raw("\x85").integer(2).integer(3).raw("\x86");
+  pickle.integers({4, 5, 6}).raw("(\x88\x89tG12345678t");
+  const Pickle read(pickle.stop().span(), "x");
   ASSERT_EQ(read.root().items.size(), 6u);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(read.root().items[i]->items.size(), i);
   EXPECT_EQ(integers_of(*read.root().items[3]), (std::vector<std::int64_t>{4, 5, 6}));
@@ -189,7 +195,6 @@ TEST(PickleReader, AllowedFunctionsTakeOnlyTheirArguments) {
     return begin().global(module, name).raw(arguments).raw("R").stop();
   };
   expect_refused(call("torch", "FloatStorage", ")"), {"torch.FloatStorage", "arguments"});
-  expect_refused(call("collections", "OrderedDict", "](N\x85t"), {});
   expect_refused(call("collections", "OrderedDict", "]\x85"),
                  {"collections.OrderedDict", "arguments"});
   expect_refused(call("torch._utils", "_rebuild_parameter", ")"),
@@ -203,7 +208,7 @@ TEST(PickleReader, AllowedFunctionsTakeOnlyTheirArguments) {
   expect_refused(call("torch._utils", "_rebuild_tensor_v2", "N"), {"function and its arguments"});
   expect_refused(begin().text("os.system").text("id").raw("\x85R").stop(),
                  {"function and its arguments"});
-  expect_refused(begin().raw("}NbN").raw("b").stop(), {"a dictionary"});
+  expect_refused(begin().raw("NNb").stop(), {"a dictionary"});
 }
 
 TEST(PickleReader, TensorsThatAreNoTensors) {
@@ -217,10 +222,10 @@ TEST(PickleReader, TensorsThatAreNoTensors) {
     return pickle.raw(end).stop();
   };
   const auto plain = [](PickleAssembler& pickle) { pickle.integers({6}).integers({1}); };
-  const Pickle good(tensor(plain, "\x89NtR").span(), "x");
-  EXPECT_EQ(good.root().kind, Kind::kTensor);
-  EXPECT_EQ(Pickle(tensor(plain, "\x89N}tR").span(), "x").root().kind, Kind::kTensor);
-  expect_unsupported(tensor(plain, "\x89N}X\x03\0\0\0neg\x88stR"), {});
+  for (const char* end : {"\x89NtR", "\x89N}tR"}) {
+    const PickleAssembler good = tensor(plain, end);
+    EXPECT_EQ(Pickle(good.span(), "x").root().kind, Kind::kTensor);
+  }
   expect_refused(tensor(plain, "tR"), {"shape and strides"});
   const auto uneven = [](PickleAssembler& pickle) { pickle.integers({2, 3}).integers({1}); };
   expect_refused(tensor(uneven, "\x89NtR"), {"shape and strides"});
@@ -355,14 +360,9 @@ TEST(PickleReader, Bombs) {
 
 // Billion laughs: each list holds the one before twice. Linear to read, since values are shared.
 TEST(PickleReader, MemoBombsShareTheirValues) {
-  PickleAssembler pickle = begin().raw("]q\0");
-  pickle.bytes += '\0';
-  for (int i = 1; i < 200; ++i) pickle.raw("]").get(i - 1).raw("a").get(i - 1).raw("a").put(i);
-  // Lists above lists stay on the stack; the top one is the root.
-  expect_refused(pickle, {});
-  PickleAssembler good = begin().raw("]").put(0);
-  for (int i = 1; i < 200; ++i) good.raw("](").get(i - 1).get(i - 1).raw("e").put(i);
-  const Pickle read(good.stop().span(), "x");
+  PickleAssembler pickle = begin().raw("]").put(0);
+  for (int i = 1; i < 200; ++i) pickle.raw("](").get(i - 1).get(i - 1).raw("e").put(i);
+  const Pickle read(pickle.stop().span(), "x");
   EXPECT_EQ(read.root().items.size(), 2u);
   EXPECT_EQ(read.root().items[0], read.root().items[1]);
 }

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <fstream>
+#include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "spikegpt/core/aligned_buffer.h"
 #include "spikegpt/core/error.h"
@@ -117,6 +118,26 @@ TEST(Safetensors, WrittenDataIsAligned) {
     ASSERT_EQ(text.size(), 8 + header + 4);
     ASSERT_EQ(text[8], '{');
   }
+}
+
+TEST(Safetensors, EveryTensorIsWrittenAligned) {
+  const TemporaryDirectory folder;
+  const std::vector<std::byte> bytes(8);
+  const std::span<const std::byte> all(bytes);
+  const std::vector<TensorView> views = {{"one", DType::kU8, {1}, all.first(1)},
+                                         {"wide", DType::kF64, {1}, all},
+                                         {"half", DType::kF16, {1}, all.first(2)},
+                                         {"float", DType::kF32, {1}, all.first(4)}};
+  write_safetensors(folder / "a", {}, views);
+  const std::string text = read_text(folder / "a");
+  std::uint64_t length = 0;
+  std::memcpy(&length, text.data(), sizeof length);
+  const auto header = nlohmann::json::parse(text.substr(8, length));
+  for (const TensorView& view : views) {
+    const auto begin = header.at(view.name).at("data_offsets").at(0).get<std::size_t>();
+    EXPECT_EQ(begin % size_of(view.dtype), 0u) << view.name;
+  }
+  EXPECT_EQ(read_safetensors(folder / "a").tensors()[0].name, "one");
 }
 
 TEST(Safetensors, NothingAtAllCanBeWritten) {
