@@ -30,7 +30,7 @@ struct ProgramOptions {
   std::string input;                   // of standard input, a pipe; at most 60,000 bytes
   std::string output;                  // file for standard output; empty = into the result
   std::optional<rlim_t> largest_file;  // [bytes] writes beyond fail as on a full disk
-  double seconds = 30.0;               // then it is killed
+  double seconds = 120.0;              // then it is killed
 };
 
 struct ProgramResult {
