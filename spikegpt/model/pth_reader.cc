@@ -184,7 +184,7 @@ class Reader {
   // All elements must lie in the storage, which has `available`.
   void check_extent(const std::string& name, const Strided& layout, std::int64_t available) const {
     bool inside = layout.offset >= 0 && layout.offset <= available;
-    if (layout.count > 0) {
+    if (inside && layout.count > 0) {
       std::int64_t room = available - 1 - layout.offset;  // elements beyond the first
       for (std::size_t i = 0; inside && i < layout.shape.size(); ++i) {
         const std::int64_t steps = layout.shape[i] - 1;
