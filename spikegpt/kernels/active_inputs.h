@@ -1,0 +1,38 @@
+// Which inputs of a product are not silent.
+#pragma once
+
+#include <cstdint>
+
+#include "spikegpt/core/aligned_buffer.h"
+
+namespace spikegpt {
+
+// What the inputs that are not zero are.
+enum class ActivityKind : std::uint8_t {
+  kSpikes,  // all 1: rows are added
+  kCounts,  // whole numbers from -127 to 127, such as signed or repeated spikes
+  kGraded,  // anything else: rows are multiplied
+};
+
+// The inputs that are not zero, in order. Reused from token to token; allocates only when made.
+class ActiveInputs {
+ public:
+  ActiveInputs() = default;
+  explicit ActiveInputs(std::int64_t inputs);
+
+  // Takes the inputs x [n]; n is at most what the list was made for.
+  void find(std::int64_t n, const float* x) noexcept;
+
+  std::int64_t count() const noexcept { return count_; }
+  ActivityKind kind() const noexcept { return kind_; }
+  const std::int32_t* index() const noexcept { return index_.data(); }
+  const float* coefficient() const noexcept { return coefficient_.data(); }
+
+ private:
+  std::int64_t count_ = 0;
+  ActivityKind kind_ = ActivityKind::kSpikes;
+  AlignedBuffer<std::int32_t> index_;
+  AlignedBuffer<float> coefficient_;
+};
+
+}  // namespace spikegpt
