@@ -23,7 +23,7 @@ enum class WeightType : std::uint8_t {
 WeightType weight_type(std::string_view word);
 std::string_view name_of(WeightType type);
 
-inline constexpr std::int64_t kPanelWidth = 128;  // neighbouring outputs that are stored together
+inline constexpr std::int64_t kPanelWidth = 256;  // neighbouring outputs that are stored together
 inline constexpr std::int64_t kInt4Group = 64;    // inputs that share a scale
 inline constexpr std::int64_t kInt4Block = 64;    // outputs whose 4-bit values share 32 bytes
 inline constexpr int kInt4Offset = 8;             // a stored nibble is its value plus this

@@ -22,12 +22,16 @@ using Short = hn::ScalableTag<std::int16_t>;
 using FloatVector = hn::Vec<Float>;
 using ShortVector = hn::Vec<Short>;
 
-// One panel of a matrix.
+// The outputs [begin, end) of one panel of a matrix.
 struct Panel {
   const std::uint8_t* rows;
   const std::byte* scales;
   std::int64_t inputs;
+  std::int64_t begin;
+  std::int64_t end;
 };
+
+constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;  // 32 vector registers, else 16
 
 // How each type is read. `as_float(row, j)` are the stored values of the outputs from j on, `as_short` the same as
 // 16-bit integers; `finish` makes a sum of them, over the inputs of one group, part of y.
@@ -126,25 +130,27 @@ SPIKEGPT_INLINE Group next_group(const std::int32_t* index, std::int64_t count, 
   return {begin, end, group};
 }
 
-constexpr std::int64_t kAhead = 6;  // rows fetched before they are needed
+// Rows fetched before they are needed, from a list and one after the other.
+constexpr std::int64_t kAhead = 6;
+constexpr std::int64_t kAheadDense = 16;
 
 template <class W>
 SPIKEGPT_INLINE void prefetch_row(const Panel& panel, std::int64_t input) {
   const std::uint8_t* row = panel.rows + input * W::kRowBytes;
-  for (std::int64_t byte = 0; byte < W::kRowBytes; byte += 64) hwy::Prefetch(row + byte);
+  const std::int64_t end = panel.end * W::kRowBytes / kPanelWidth;
+  for (std::int64_t byte = panel.begin * W::kRowBytes / kPanelWidth; byte < end; byte += 64) hwy::Prefetch(row + byte);
 }
 
-// y [kPanelWidth] = the sum of the active rows, times their coefficients if graded, kVectors vectors of outputs at a
-// time.
+// y [kPanelWidth], between the panel's begin and end: the sum of the active rows, times their coefficients if graded.
 template <class W, bool kGraded>
 SPIKEGPT_INLINE void gather_float(const Panel& panel, const ActiveInputs& active, float* HWY_RESTRICT y) {
-  constexpr std::int64_t kVectors = 8;
+  constexpr std::int64_t kVectors = 8;  // outputs at a time
   const Float df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
   const std::int32_t* HWY_RESTRICT index = active.index();
   const float* HWY_RESTRICT coefficient = active.coefficient();
   const std::int64_t count = active.count();
-  for (std::int64_t j = 0; j < kPanelWidth; j += kVectors * lanes) {
+  for (std::int64_t j = panel.begin; j < panel.end; j += kVectors * lanes) {
     FloatVector total[kVectors];
     for (auto& v : total) v = hn::Zero(df);
     for (std::int64_t next = 0; next < count;) {
@@ -152,7 +158,7 @@ SPIKEGPT_INLINE void gather_float(const Panel& panel, const ActiveInputs& active
       FloatVector sum[kVectors];
       for (auto& v : sum) v = hn::Zero(df);
       for (std::int64_t n = group.begin; n < group.end; ++n) {
-        if (j == 0 && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
+        if (j == panel.begin && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
         const std::uint8_t* row = panel.rows + index[n] * W::kRowBytes;
         const auto x = kGraded ? hn::Set(df, coefficient[n]) : hn::Zero(df);
         for (std::int64_t v = 0; v < kVectors; ++v) {
@@ -181,7 +187,7 @@ SPIKEGPT_INLINE void widen(ShortVector sum, std::int32_t* HWY_RESTRICT out) {
 // overflow.
 template <class W, bool kCounts>
 SPIKEGPT_INLINE void gather_whole(const Panel& panel, const ActiveInputs& active, float* HWY_RESTRICT y) {
-  constexpr std::int64_t kVectors = 4;
+  constexpr std::int64_t kVectors = 4;  // outputs at a time
   constexpr std::int64_t kRoom = 32767 / W::kLargest;  // events that a 16-bit sum can take
   const Short ds;
   const Float df;
@@ -190,7 +196,7 @@ SPIKEGPT_INLINE void gather_whole(const Panel& panel, const ActiveInputs& active
   const std::int32_t* HWY_RESTRICT index = active.index();
   const float* HWY_RESTRICT coefficient = active.coefficient();
   const std::int64_t count = active.count();
-  for (std::int64_t j = 0; j < kPanelWidth; j += kVectors * lanes) {
+  for (std::int64_t j = panel.begin; j < panel.end; j += kVectors * lanes) {
     for (std::int64_t k = j; k < j + kVectors * lanes; ++k) y[k] = 0.0f;
     for (std::int64_t next = 0; next < count;) {
       const Group group = next_group<W>(index, count, next);
@@ -202,7 +208,7 @@ SPIKEGPT_INLINE void gather_whole(const Panel& panel, const ActiveInputs& active
           const auto events = kCounts ? static_cast<std::int16_t>(coefficient[n]) : std::int16_t{1};
           room -= events < 0 ? -events : events;
           if (room < 0) break;
-          if (j == 0 && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
+          if (j == panel.begin && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
           const std::uint8_t* row = panel.rows + index[n] * W::kRowBytes;
           for (std::int64_t v = 0; v < kVectors; ++v) {
             const ShortVector weight = W::as_short(row, j + v * lanes);
@@ -247,6 +253,7 @@ SPIKEGPT_INLINE void dense_tile(const Panel& panel, const float* HWY_RESTRICT x,
       for (auto& v : row) v = hn::Zero(df);
     }
     for (std::int64_t i = first; i < end; ++i) {
+      if (kRows == 1 && j == panel.begin && i + kAheadDense < panel.inputs) prefetch_row<W>(panel, i + kAheadDense);
       const std::uint8_t* row = panel.rows + i * W::kRowBytes;
       FloatVector weight[kVectors];
       for (std::int64_t v = 0; v < kVectors; ++v) weight[v] = W::as_float(row, j + v * lanes);
@@ -270,16 +277,21 @@ constexpr std::int64_t kTileRows = 6;
 // y [rows, kPanelWidth], rows <= kTileRows.
 template <class W>
 SPIKEGPT_INLINE void dense_rows(const Panel& panel, std::int64_t rows, const float* x, float* y) {
+  constexpr int kOfMany = kManyRegisters ? 4 : 2;  // vectors of outputs at a time, for kTileRows rows
+  constexpr int kOfOne = kManyRegisters ? 16 : 8;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(Float()));
   if (rows == kTileRows) {
-    constexpr int kVectors = HWY_TARGET <= HWY_AVX3 ? 4 : 2;  // 32 or 16 registers
-    for (std::int64_t j = 0; j < kPanelWidth; j += kVectors * lanes) dense_tile<W, kTileRows, kVectors>(panel, x, j, y);
+    for (std::int64_t j = panel.begin; j < panel.end; j += kOfMany * lanes) {
+      dense_tile<W, kTileRows, kOfMany>(panel, x, j, y);
+    }
     return;
   }
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t j = 0; j < kPanelWidth; j += 8 * lanes) {
-      dense_tile<W, 1, 8>(panel, x + r * panel.inputs, j, y + r * kPanelWidth);
+    std::int64_t j = panel.begin;
+    for (; j + kOfOne * lanes <= panel.end; j += kOfOne * lanes) {
+      dense_tile<W, 1, kOfOne>(panel, x + r * panel.inputs, j, y + r * kPanelWidth);
     }
+    for (; j < panel.end; j += 8 * lanes) dense_tile<W, 1, 8>(panel, x + r * panel.inputs, j, y + r * kPanelWidth);
   }
 }
 
@@ -294,12 +306,13 @@ SPIKEGPT_INLINE void with_type(WeightType type, Function&& function) {
 }
 
 // Moves a finished panel row to its place in y.
-SPIKEGPT_INLINE void put(const PackedProduct& product, const float* HWY_RESTRICT from, std::int64_t panel,
+SPIKEGPT_INLINE void put(const PackedProduct& product, const float* HWY_RESTRICT from, const PanelPart& part,
                          std::int64_t row) {
   const std::int64_t outputs = product.matrix->outputs();
-  const std::int64_t first = panel * kPanelWidth;
-  const std::int64_t count = std::min(kPanelWidth, outputs - first);
+  const std::int64_t first = part.panel * kPanelWidth + part.begin;
+  const std::int64_t count = std::clamp<std::int64_t>(outputs - first, 0, part.end - part.begin);
   float* HWY_RESTRICT y = product.y + row * outputs + first;
+  from += part.begin;
   if (!product.squared_relu) {
     std::memcpy(y, from, static_cast<std::size_t>(count) * sizeof(float));
     return;
@@ -310,28 +323,29 @@ SPIKEGPT_INLINE void put(const PackedProduct& product, const float* HWY_RESTRICT
   }
 }
 
-SPIKEGPT_INLINE Panel panel_of(const PackedMatrix& matrix, std::int64_t panel) {
-  return {reinterpret_cast<const std::uint8_t*>(matrix.panel(panel)), matrix.panel_scales(panel), matrix.inputs()};
+SPIKEGPT_INLINE Panel panel_of(const PackedMatrix& matrix, const PanelPart& part) {
+  return {reinterpret_cast<const std::uint8_t*>(matrix.panel(part.panel)), matrix.panel_scales(part.panel),
+          matrix.inputs(), part.begin, part.end};
 }
 
-static void event_panel(const PackedProduct& product, const ActiveInputs& active, std::int64_t panel,
+static void event_panel(const PackedProduct& product, const ActiveInputs& active, const PanelPart& part,
                         std::int64_t row) {
   alignas(64) float y[kPanelWidth];
   with_type(product.matrix->type(),
-            [&](auto type) { gather_panel<decltype(type)>(panel_of(*product.matrix, panel), active, y); });
-  put(product, y, panel, row);
+            [&](auto type) { gather_panel<decltype(type)>(panel_of(*product.matrix, part), active, y); });
+  put(product, y, part, row);
 }
 
 // Rows [first, first + rows) of one panel.
-static void dense_panel(const PackedProduct& product, std::int64_t panel, std::int64_t first, std::int64_t rows) {
+static void dense_panel(const PackedProduct& product, const PanelPart& part, std::int64_t first, std::int64_t rows) {
   alignas(64) float y[kTileRows * kPanelWidth];
-  const Panel weights = panel_of(*product.matrix, panel);
+  const Panel weights = panel_of(*product.matrix, part);
   for (std::int64_t row = first; row < first + rows; row += kTileRows) {
     const std::int64_t count = std::min(kTileRows, first + rows - row);
     with_type(product.matrix->type(), [&](auto type) {
       dense_rows<decltype(type)>(weights, count, product.x + row * weights.inputs, y);
     });
-    for (std::int64_t r = 0; r < count; ++r) put(product, y + r * kPanelWidth, panel, row + r);
+    for (std::int64_t r = 0; r < count; ++r) put(product, y + r * kPanelWidth, part, row + r);
   }
 }
 
@@ -351,22 +365,36 @@ HWY_EXPORT(dense_panel);
 
 constexpr std::int64_t kRowsPerTask = 48;  // a panel stays in the second-level cache for these
 
-// Panels of all products, one behind the other.
-std::int64_t panel_sum(std::span<const PackedProduct> products) {
-  std::int64_t sum = 0;
-  for (const PackedProduct& product : products) sum += product.matrix->panels();
-  return sum;
-}
+// The panels of all products, one behind the other, whole or in halves where they are few.
+class Parts {
+ public:
+  explicit Parts(std::span<const PackedProduct> products) : products_(products) {
+    for (const PackedProduct& product : products) panels_ += product.matrix->panels();
+    parts_per_panel_ = panels_ < kFewPanels ? 2 : 1;
+  }
+  std::int64_t count() const { return panels_ * parts_per_panel_; }
 
-struct Place {
-  std::size_t product = 0;
-  std::int64_t panel = 0;
+  struct Part {
+    const PackedProduct& product;
+    std::size_t index;  // of the product
+    PanelPart place;
+  };
+  Part at(std::int64_t part) const {
+    std::int64_t panel = part / parts_per_panel_;
+    std::size_t i = 0;
+    while (panel >= products_[i].matrix->panels()) panel -= products_[i++].matrix->panels();
+    const std::int64_t width = kPanelWidth / parts_per_panel_;
+    const std::int64_t begin = part % parts_per_panel_ * width;
+    return {products_[i], i, {panel, begin, begin + width}};
+  }
+
+ private:
+  static constexpr std::int64_t kFewPanels = 6;
+
+  std::span<const PackedProduct> products_;
+  std::int64_t panels_ = 0;
+  std::int64_t parts_per_panel_ = 1;
 };
-Place place_of(std::span<const PackedProduct> products, std::int64_t panel) {
-  std::size_t product = 0;
-  while (panel >= products[product].matrix->panels()) panel -= products[product++].matrix->panels();
-  return {product, panel};
-}
 
 std::int64_t bytes_per_input(const PackedMatrix& matrix) { return matrix.panels() * matrix.row_bytes(); }
 
@@ -405,11 +433,11 @@ void PackedRunner::run(std::int64_t rows, std::span<const PackedProduct> product
 }
 
 void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> products) {
-  const std::int64_t panels = panel_sum(products);
-  parallel_for(panels, [&](std::int64_t task) {
-    const Place place = place_of(products, task);
+  const Parts parts(products);
+  parallel_for(parts.count(), [&](std::int64_t task) {
+    const Parts::Part part = parts.at(task);
     for (std::int64_t r = 0; r < rows; ++r) {
-      HWY_DYNAMIC_DISPATCH(event_panel)(products[place.product], active(place.product, r), place.panel, r);
+      HWY_DYNAMIC_DISPATCH(event_panel)(part.product, active(part.index, r), part.place, r);
     }
   });
   for (std::size_t p = 0; p < products.size(); ++p) {
@@ -425,11 +453,11 @@ void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> 
 
 void PackedRunner::run_dense(std::int64_t rows, std::span<const PackedProduct> products) {
   const std::int64_t blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  parallel_for(panel_sum(products) * blocks, [&](std::int64_t task) {
-    const Place place = place_of(products, task / blocks);
+  const Parts parts(products);
+  parallel_for(parts.count() * blocks, [&](std::int64_t task) {
+    const Parts::Part part = parts.at(task / blocks);
     const std::int64_t first = task % blocks * kRowsPerTask;
-    HWY_DYNAMIC_DISPATCH(dense_panel)(products[place.product], place.panel, first,
-                                      std::min(kRowsPerTask, rows - first));
+    HWY_DYNAMIC_DISPATCH(dense_panel)(part.product, part.place, first, std::min(kRowsPerTask, rows - first));
   });
   for (const PackedProduct& product : products) {
     work.multiply_accumulates += rows * product.matrix->inputs() * product.matrix->outputs();

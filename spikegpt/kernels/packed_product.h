@@ -21,6 +21,13 @@ struct PackedProduct {
   bool squared_relu = false;  // y = max(y, 0)^2, SPEC.md 5
 };
 
+// Neighbouring outputs of a panel: what one task computes.
+struct PanelPart {
+  std::int64_t panel = 0;
+  std::int64_t begin = 0;  // output in the panel
+  std::int64_t end = 0;
+};
+
 // What products did, by the reckoning of SPEC.md 11.
 struct ProductWork {
   std::int64_t weight_bytes = 0;         // read, scales included

@@ -15,7 +15,7 @@ struct Size {
   std::int64_t in;
   std::int64_t out;
 };
-constexpr Size kSizes[] = {{1, 1}, {3, 5}, {63, 130}, {64, 64}, {65, 127}, {130, 128}, {257, 129}, {700, 300}};
+constexpr Size kSizes[] = {{1, 1}, {3, 5}, {63, 130}, {64, 64}, {65, 127}, {130, 128}, {257, 129}, {700, 300}, {33, 4200}};
 
 std::vector<float> random_weights(const Size& size) {
   RandomStream random = random_stream(static_cast<std::uint64_t>(size.in));
@@ -221,7 +221,7 @@ TEST(PackedProduct, CountsWhatItDoes) {
   runner.run(1, std::span(products).first(1));
   EXPECT_EQ(runner.work.accumulates, 2 * 300);
   EXPECT_EQ(runner.work.multiply_accumulates, 0);
-  EXPECT_EQ(runner.work.weight_bytes, 2 * 3 * kPanelWidth + 3 * 4 * kPanelWidth);
+  EXPECT_EQ(runner.work.weight_bytes, 2 * 2 * kPanelWidth + 2 * 4 * kPanelWidth);
   runner.work = {};
   x[3] = 2.5f;
   runner.run(1, products);
