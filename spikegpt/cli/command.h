@@ -29,6 +29,7 @@ std::function<int()> add_generate(CLI::App& app);
 std::function<int()> add_eval(CLI::App& app);
 std::function<int()> add_inspect(CLI::App& app);
 std::function<int()> add_convert(CLI::App& app);
+std::function<int()> add_quantize(CLI::App& app);
 std::function<int()> add_trace(CLI::App& app);
 std::function<int()> add_tokenize(CLI::App& app);
 std::function<int()> add_detokenize(CLI::App& app);

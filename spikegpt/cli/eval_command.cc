@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/data/text_corpus.h"
+#include "spikegpt/infer/open_model.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/train/evaluation.h"
 
@@ -27,6 +29,7 @@ struct EvalFlags {
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
     app.add_option("--precision", precision, "of the matrix products: f32, bf16 or auto")
         ->capture_default_str();
+    app.add_option("--type", type, "as decoding sees it, with weights packed as f32, bf16, int8 or int4");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--json", json, "print one JSON object");
@@ -38,6 +41,7 @@ struct EvalFlags {
   int batch_size = 8;
   std::int64_t max_tokens = 0;
   std::string precision = "f32";
+  std::string type;
   bool published_rescale = false;
   bool json = false;
 };
@@ -57,26 +61,44 @@ void print_row(const char* name, const EvaluationResult& result) {
              result.perplexity(), 100.0 * result.firing_rate);
 }
 
+// A model for evaluation: packed where it is stored so or is to be measured so.
+struct EvalModel {
+  explicit EvalModel(const EvalFlags& flags) {
+    if (is_packed_folder(flags.folder) || !flags.type.empty()) {
+      packed.emplace(open_model(flags.folder, {flags.type, flags.published_rescale}));
+      runner = make_runner(config());
+    } else {
+      stored = load_model(flags.folder);
+      stored.config.published_rescale |= flags.published_rescale;
+    }
+  }
+  const ModelConfig& config() const { return packed ? packed->config() : stored.config; }
+  std::unique_ptr<Network> network(const ActivationPlan& plan, const std::string& precision) {
+    if (packed) return make_packed_network(*packed, plan, runner);
+    auto network = make_network(stored.config, {gemm_precision(precision), plan});
+    network->set_parameters(stored.parameters.data());
+    return network;
+  }
+
+  StoredModel stored;
+  std::optional<PackedModel> packed;
+  PackedRunner runner;
+};
+
 int eval(const EvalFlags& flags) {
-  StoredModel model = load_model(flags.folder);
-  model.config.published_rescale |= flags.published_rescale;
+  EvalModel model(flags);
   const auto tokenizer = load_tokenizer(flags.folder);
   const EncodedFile text = encode_text_file(flags.data, *tokenizer);
   if (text.unknowns.count > 0) {
     fmt::print(stderr, "spikegpt: {} has {}\n", flags.data.string(), text.unknowns.describe());
   }
   EvaluationOptions options;
-  options.ctx_len = flags.ctx_len > 0 ? flags.ctx_len : model.config.ctx_len;
+  options.ctx_len = flags.ctx_len > 0 ? flags.ctx_len : model.config().ctx_len;
   options.max_tokens = flags.max_tokens;
-  NetworkOptions network_options;
-  network_options.precision = gemm_precision(flags.precision);
   // No more memory than the text can use.
   const std::int64_t predictions = text.tokens->size() - 1;
-  network_options.plan.tokens = std::min(options.ctx_len, predictions);
   options.batch = std::min<std::int64_t>(flags.batch_size, (predictions - 1) / options.ctx_len + 1);
-  network_options.plan.batch = options.batch;
-  const auto network = make_network(model.config, network_options);
-  network->set_parameters(model.parameters.data());
+  const auto network = model.network({options.batch, std::min(options.ctx_len, predictions)}, flags.precision);
 
   install_stop_handler();
   StatusLine status;
@@ -86,9 +108,9 @@ int eval(const EvalFlags& flags) {
     const double fraction = static_cast<double>(done) / static_cast<double>(all);
     status.update(fmt::format("{} {} of {} tokens, {}", bar(fraction, 20), done, all, phase));
   };
-  const EvaluationResult windows = evaluate_windows(model.config, *network, text.tokens, options);
+  const EvaluationResult windows = evaluate_windows(model.config(), *network, text.tokens, options);
   phase = "carried state";
-  const EvaluationResult carried = evaluate_carried(model.config, *network, text.tokens, options);
+  const EvaluationResult carried = evaluate_carried(model.config(), *network, text.tokens, options);
   status.clear();
 
   const std::string unit(tokenizer->unit());

@@ -8,10 +8,10 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
-#include "spikegpt/cli/writer.h"
+#include "spikegpt/infer/open_model.h"
+#include "spikegpt/infer/writer.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
-#include "spikegpt/model/model_files.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -25,6 +25,9 @@ struct GenerateFlags {
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
     app.add_option("--stop", stop, "end before this text; may be given several times");
+    app.add_option("--type", type, "weights in memory: f32, bf16, int8 or int4; without it as stored");
+    app.add_option("--load-state", load_state, "go on behind what this state has read");
+    app.add_option("--save-state", save_state, "keep what was read and written, for --load-state");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
@@ -39,6 +42,9 @@ struct GenerateFlags {
   std::string prompt_file;
   std::int64_t tokens = 200;
   std::vector<std::string> stop;
+  std::string type;
+  std::filesystem::path load_state;
+  std::filesystem::path save_state;
   bool published_rescale = false;
   bool no_echo = false;
   bool quiet = false;
@@ -79,9 +85,9 @@ void warn_of_unknown(const WritingReport& report, const Tokenizer& tokenizer) {
 }
 
 // A small model lies in the cache: sharing its steps between processors costs more than it gains.
-int useful_threads(const StoredModel& model) {
-  constexpr std::size_t kSmallModel = std::size_t{8} << 20;  // parameters
-  return model.parameters.size() < kSmallModel ? 1 : 0;
+int useful_threads(const PackedModel& model) {
+  constexpr std::size_t kSmallModel = std::size_t{8} << 20;  // bytes
+  return model.size_in_bytes() < kSmallModel ? 1 : 0;
 }
 
 int generate(const GenerateFlags& flags, const std::function<void(int)>& set_threads) {
@@ -91,16 +97,16 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
   options.stop = flags.stop;
   flags.sampler.apply(options.sampler);
   validate(options.sampler);
-  StoredModel model = load_model(flags.folder);
-  model.config.published_rescale |= flags.published_rescale;
+  const PackedModel model = open_model(flags.folder, {flags.type, flags.published_rescale});
   const auto tokenizer = load_tokenizer(flags.folder);
-  if (tokenizer->vocab_size() > model.config.vocab_size) {
+  if (tokenizer->vocab_size() > model.config().vocab_size) {
     throw Error(ErrorKind::kCorruptFile, "{}: the tokenizer has {} tokens, the model's vocabulary {}",
-                flags.folder.string(), tokenizer->vocab_size(), model.config.vocab_size);
+                flags.folder.string(), tokenizer->vocab_size(), model.config().vocab_size);
   }
   set_threads(useful_threads(model));
   install_stop_handler();
-  Session session(model.config, model.parameters.data());
+  Session session(model);
+  if (!flags.load_state.empty()) session.set_state(load_state(flags.load_state, model));
   if (!flags.no_echo) fmt::print("{}", options.prompt);
   std::fflush(stdout);
   const WritingReport report =
@@ -111,6 +117,7 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
   fmt::print("\n");
   std::fflush(stdout);
   warn_of_unknown(report, *tokenizer);
+  if (!flags.save_state.empty()) save_state(flags.save_state, model, session.state());
   if (!flags.quiet) print_report(report, session, *tokenizer);
   return stop_requested() ? 130 : 0;
 }

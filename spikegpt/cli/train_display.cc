@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "spikegpt/cli/command.h"
-#include "spikegpt/cli/writer.h"
+#include "spikegpt/infer/writer.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -60,7 +60,8 @@ void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& resu
 }
 
 void TrainDisplay::print_sample(const float* parameters) {
-  Session session(model_, parameters);
+  const PackedModel packed(model_, parameters, default_pack_options(model_, WeightType::kF32));
+  Session session(packed);
   WritingOptions options;
   options.prompt = sample_prompt_;
   options.tokens = train_.sample_tokens;

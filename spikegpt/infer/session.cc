@@ -7,67 +7,130 @@
 namespace spikegpt {
 namespace {
 
-constexpr std::int64_t kChunk = 256;  // tokens; longer chunks read no faster
+void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config) {
+  ensure(!tokens.empty(), "nothing to read");
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < config.vocab_size) continue;
+    throw Error(ErrorKind::kInvalidArgument, "token {} at position {} is outside the vocabulary of {} tokens",
+                tokens[i], i, config.vocab_size);
+  }
+}
 
-std::unique_ptr<Network> network_for(const ModelConfig& config, const float* parameters,
-                                     std::int64_t tokens) {
-  NetworkOptions options;
-  options.plan.tokens = tokens;
-  auto network = make_network(config, options);
-  network->set_parameters(parameters);
-  return network;
+// Calls visitor(values of one sequence, part of the state) for every part.
+template <class Visitor>
+void visit_sequence(const RecurrentState& state, std::int64_t b, Visitor&& visitor) {
+  state.visit([&](const std::string&, float* values, std::int64_t channels) {
+    visitor(std::span<float>(values + b * channels, static_cast<std::size_t>(channels)));
+  });
+}
+
+void copy_sequence(const RecurrentState& from, std::int64_t from_b, const RecurrentState& to, std::int64_t to_b) {
+  std::vector<std::span<float>> sources;
+  visit_sequence(from, from_b, [&](std::span<float> values) { sources.push_back(values); });
+  std::size_t part = 0;
+  visit_sequence(to, to_b, [&](std::span<float> values) {
+    ensure(sources[part].size() == values.size(), "states of different shapes");
+    std::copy(sources[part].begin(), sources[part].end(), values.begin());
+    ++part;
+  });
+}
+
+void check_shape(const SessionState& state, const RecurrentState& own) {
+  const std::size_t expected = own.size_in_bytes() / static_cast<std::size_t>(own.batch());
+  if (state.memory.batch() == 1 && state.memory.size_in_bytes() == expected) return;
+  throw Error(ErrorKind::kInvalidArgument, "a state of {} bytes does not fit a model whose state has {}",
+              state.memory.size_in_bytes(), expected);
 }
 
 }  // namespace
 
-Session::Session(const ModelConfig& config, const float* parameters)
-    : config_(config),
-      step_(network_for(config, parameters, 1)),
-      parameters_(parameters),
-      state_(config, 1),
-      logits_(static_cast<std::size_t>(config.vocab_size)),
-      activity_(config) {}
+Session::Session(const PackedModel& model, std::int64_t chunk)
+    : model_(&model),
+      chunk_(chunk),
+      runner_(std::make_unique<PackedRunner>(make_runner(model.config()))),
+      network_(make_packed_network(model, {.batch = 1, .tokens = chunk}, *runner_)),
+      state_{RecurrentState(model.config(), 1)},
+      logits_(static_cast<std::size_t>(model.config().vocab_size)),
+      activity_(model.config()) {}
 
-// Runs the network over chunks; after_chunk(network, first token, count) may ask for logits.
+// Runs the network over chunks; after_chunk(first token, count) may ask it for logits.
 template <class AfterChunk>
 void Session::read(std::span<const std::int32_t> tokens, const AfterChunk& after_chunk) {
-  ensure(!tokens.empty(), "nothing to read");
+  check_tokens(tokens, model_->config());
   const auto count = static_cast<std::int64_t>(tokens.size());
-  if (count > 1 && !prefill_) prefill_ = network_for(config_, parameters_, kChunk);
   RunOptions run;
-  run.state_in = &state_;
-  run.state_out = &state_;
+  run.state_in = &state_.memory;
+  run.state_out = &state_.memory;
   run.spike_counts = activity_.counts();
-  for (std::int64_t first = 0; first < count; first += kChunk) {
-    const std::int64_t size = std::min(kChunk, count - first);
-    Network& network = size == 1 ? *step_ : *prefill_;
-    network.forward({tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size))},
-                    run);
-    after_chunk(network, first, size);
+  for (std::int64_t first = 0; first < count; first += chunk_) {
+    const std::int64_t size = std::min(chunk_, count - first);
+    network_->forward({tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size))}, run);
+    after_chunk(first, size);
   }
-  tokens_read_ += count;
+  state_.tokens_read += count;
+  tokens_counted_ += count;
 }
 
 std::span<const float> Session::feed(std::span<const std::int32_t> tokens) {
   const auto count = static_cast<std::int64_t>(tokens.size());
-  read(tokens, [&](Network& network, std::int64_t first, std::int64_t size) {
-    if (first + size == count) network.logits(size - 1, 1, logits_.data());
+  read(tokens, [&](std::int64_t first, std::int64_t size) {
+    if (first + size == count) network_->logits(size - 1, 1, logits_.data());
   });
   return logits_;
 }
 
 std::vector<float> Session::feed_all(std::span<const std::int32_t> tokens) {
-  std::vector<float> all(tokens.size() * static_cast<std::size_t>(config_.vocab_size));
-  read(tokens, [&](Network& network, std::int64_t first, std::int64_t size) {
-    network.logits(0, size, all.data() + first * config_.vocab_size);
-  });
+  const std::int64_t V = model_->config().vocab_size;
+  std::vector<float> all(tokens.size() * static_cast<std::size_t>(V));
+  read(tokens, [&](std::int64_t first, std::int64_t size) { network_->logits(0, size, all.data() + first * V); });
   return all;
 }
 
 void Session::reset() {
-  state_.reset();
-  tokens_read_ = 0;
+  state_.memory.reset();
+  state_.tokens_read = 0;
   activity_.reset();
+  tokens_counted_ = 0;
+}
+
+void Session::set_state(const SessionState& state) {
+  check_shape(state, state_.memory);
+  copy_sequence(state.memory, 0, state_.memory, 0);
+  state_.tokens_read = state.tokens_read;
+}
+
+SessionBatch::SessionBatch(const PackedModel& model, std::int64_t slots)
+    : model_(&model),
+      runner_(std::make_unique<PackedRunner>(make_runner(model.config()))),
+      network_(make_packed_network(model, {.batch = slots, .tokens = 1}, *runner_)),
+      memory_(model.config(), slots),
+      tokens_read_(static_cast<std::size_t>(slots)),
+      logits_(static_cast<std::size_t>(slots * model.config().vocab_size)) {}
+
+std::span<const float> SessionBatch::step(std::span<const std::int32_t> tokens) {
+  ensure(static_cast<std::int64_t>(tokens.size()) == slots(), "not one token per slot");
+  check_tokens(tokens, model_->config());
+  RunOptions run;
+  run.state_in = &memory_;
+  run.state_out = &memory_;
+  network_->forward({tokens, slots()}, run);
+  network_->logits(0, slots(), logits_.data());
+  for (std::int64_t& count : tokens_read_) ++count;
+  return logits_;
+}
+
+void SessionBatch::set_state(std::int64_t slot, const SessionState& state) {
+  ensure(slot >= 0 && slot < slots(), "no such slot");
+  check_shape(state, memory_);
+  copy_sequence(state.memory, 0, memory_, slot);
+  tokens_read_[static_cast<std::size_t>(slot)] = state.tokens_read;
+}
+
+SessionState SessionBatch::state(std::int64_t slot) const {
+  ensure(slot >= 0 && slot < slots(), "no such slot");
+  SessionState state{RecurrentState(model_->config(), 1), tokens_read_[static_cast<std::size_t>(slot)]};
+  copy_sequence(memory_, slot, state.memory, 0);
+  return state;
 }
 
 }  // namespace spikegpt

@@ -1,9 +1,24 @@
 #include "spikegpt/model/block.h"
 
+#include <cmath>
+
 #include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/model/neuron_layer.h"
 
 namespace spikegpt {
+namespace {
+
+constexpr int kRescaleBlocks = 6;  // of the published inference script, SPEC.md 10
+
+}  // namespace
+
+float published_scale(const ModelConfig& config, int layer) {
+  return config.published_rescale ? std::ldexp(1.0f, -(layer / kRescaleBlocks)) : 1.0f;
+}
+
+bool is_halved_after(const ModelConfig& config, int layer) {
+  return config.published_rescale && (layer + 1) % kRescaleBlocks == 0;
+}
 
 Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable)
     : layer_(layer),
@@ -13,6 +28,17 @@ Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, bool
     ffn_pre_.emplace(config, layer, BlockHalf::kFirst, precision, trainable);
   } else {
     time_mix_.emplace(config, layer, precision, trainable);
+  }
+}
+
+Block::Block(const ModelConfig& config, int layer, const PackedBlock& packed)
+    : layer_(layer),
+      sites_(block_sites(config, layer)),
+      channel_mix_(config, layer, BlockHalf::kSecond, packed.ffn) {
+  if (layer == 0 && config.has_ffn_pre()) {
+    ffn_pre_.emplace(config, layer, BlockHalf::kFirst, packed.ffn_pre);
+  } else {
+    time_mix_.emplace(config, layer, packed.att);
   }
 }
 

@@ -9,9 +9,17 @@
 
 namespace spikegpt {
 
+// What the published inference script multiplies a block's output projections by, to match the halvings of the stream
+// before it (SPEC.md 10); 1 unless the configuration asks for that script.
+float published_scale(const ModelConfig& config, int layer);
+// Whether that script halves the stream behind block `layer`.
+bool is_halved_after(const ModelConfig& config, int layer);
+
 class Block {
  public:
   Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
+  // For forward passes; reads `packed`, which must outlive it.
+  Block(const ModelConfig& config, int layer, const PackedBlock& packed);
 
   // `scale` multiplies what the block's halves compute before any neuron: 1 but for the published inference script.
   void pack(const BlockWeights& weights, float scale);

@@ -1,21 +1,38 @@
 #include "spikegpt/model/channel_mix.h"
 
-#include "spikegpt/kernels/token_shift.h"
+#include "spikegpt/model/mixed_products.h"
 #include "spikegpt/model/neuron_layer.h"
 #include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 
+namespace {
+
+int hidden_site(const ModelConfig& config, int layer, BlockHalf half) {
+  const BlockSites sites = block_sites(config, layer);
+  return half == BlockHalf::kFirst ? sites.hidden1 : sites.hidden2;
+}
+
+}  // namespace
+
 ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
                        bool trainable)
     : layer_(layer),
       half_(half),
-      hidden_site_(half == BlockHalf::kFirst ? block_sites(config, layer).hidden1
-                                             : block_sites(config, layer).hidden2),
+      hidden_site_(hidden_site(config, layer, half)),
       hidden_size_(config.hidden_size()),
       receptance_(config.n_embd, config.n_embd, precision, trainable),
       key_(config.hidden_size(), config.n_embd, precision, trainable),
       value_(config.n_embd, config.hidden_size(), precision, trainable) {}
+
+ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, const PackedChannelMix& packed)
+    : layer_(layer),
+      half_(half),
+      hidden_site_(hidden_site(config, layer, half)),
+      hidden_size_(config.hidden_size()),
+      receptance_(packed.receptance),
+      key_(packed.key),
+      value_(packed.value) {}
 
 void ChannelMix::pack(const ChannelMixWeights& weights, float scale) {
   receptance_.pack(weights.receptance);
@@ -31,8 +48,8 @@ float* ChannelMix::shift_state(const RecurrentState* state) const {
 
 // The two mixes of the input: for r and k.
 template <class A>
-void ChannelMix::shift(const Pass<A>& pass, const ChannelMixWeights& weights, const A* x,
-                       const RecurrentState* state_out) const {
+TokenShiftForward<A> ChannelMix::shift_of(const Pass<A>& pass, const ChannelMixWeights& weights, const A* x,
+                                          const RecurrentState* state_out) const {
   TokenShiftForward<A> shift;
   shift.x = x;
   shift.mixes = 2;
@@ -40,28 +57,25 @@ void ChannelMix::shift(const Pass<A>& pass, const ChannelMixWeights& weights, co
   shift.mixed = {pass.scratch->narrow[0], pass.scratch->narrow[1]};
   shift.previous = shift_state(pass.state_in);
   shift.last = shift_state(state_out);
-  token_shift_forward(pass.shape, shift);
+  return shift;
 }
 
 template <class A>
 void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
                          MixActivations<A>& keep, A* out) const {
   const std::int64_t rows = pass.shape.rows();
-  A* const mixed_r = pass.scratch->narrow[0];
-  A* const mixed_k = pass.scratch->narrow[1];
-  shift(pass, weights, keep.input, pass.state_out);
-  receptance_.forward(rows, mixed_r, keep.receptance);
-  if (hidden_site_ < 0) {
-    key_.forward(rows, mixed_k, keep.hidden, Epilogue::kSquaredRelu);
-    value_.forward(rows, keep.hidden, keep.value);
-  } else {
-    A* const spikes = pass.scratch->wide[0];
-    key_.forward(rows, mixed_k, keep.key);
+  const bool fires = hidden_site_ >= 0;
+  A* const spikes = pass.scratch->wide[0];
+  mixed_products<A>(pass, shift_of(pass, weights, keep.input, pass.state_out),
+                    {{{&receptance_, keep.receptance},
+                      {&key_, fires ? keep.key : keep.hidden, fires ? Epilogue::kNone : Epilogue::kSquaredRelu}}},
+                    pass.scratch->wide[0]);
+  if (fires) {
     neurons_forward<A>(pass, {.site = hidden_site_, .neurons = hidden_size_, .current = keep.key,
                               .gain = weights.gain, .spikes = spikes,
                               .distance = keep.hidden_distance});
-    value_.forward(rows, spikes, keep.value);
   }
+  value_.forward(rows, fires ? spikes : keep.hidden, keep.value, pass.runner);
   sigmoid_gate_forward(pass.shape.size(), keep.receptance, keep.value, out);
 }
 
@@ -90,7 +104,7 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
                                   .d_current = d_hidden, .d_gain = gradients.gain});
   }
 
-  shift(pass, weights, keep.input, nullptr);
+  token_shift_forward(pass.shape, shift_of<A>(pass, weights, keep.input, nullptr));
   receptance_.backward_weight(rows, d_receptance, mixed_r, gradients.receptance);
   key_.backward_weight(rows, d_hidden, mixed_k, gradients.key);
   // The mixes are done with: their memory takes their gradients.

@@ -1,7 +1,9 @@
 // Channel mix: the spiking receptance feed-forward layer (SPEC.md 5, 7).
 #pragma once
 
+#include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/model/linear.h"
+#include "spikegpt/model/packed_model.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/pass.h"
 
@@ -14,6 +16,8 @@ class ChannelMix {
  public:
   ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
              bool trainable);
+  // For forward passes; reads `packed`, which must outlive it.
+  ChannelMix(const ModelConfig& config, int layer, BlockHalf half, const PackedChannelMix& packed);
 
   // `scale` multiplies the weights of the last projection.
   void pack(const ChannelMixWeights& weights, float scale);
@@ -31,8 +35,8 @@ class ChannelMix {
  private:
   float* shift_state(const RecurrentState* state) const;
   template <class A>
-  void shift(const Pass<A>& pass, const ChannelMixWeights& weights, const A* x,
-             const RecurrentState* state_out) const;
+  TokenShiftForward<A> shift_of(const Pass<A>& pass, const ChannelMixWeights& weights, const A* x,
+                                const RecurrentState* state_out) const;
 
   int layer_;
   BlockHalf half_;

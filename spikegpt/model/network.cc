@@ -8,13 +8,12 @@
 #include "spikegpt/kernels/cross_entropy.h"
 #include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/kernels/spike_encode.h"
+#include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/model/block.h"
 #include "spikegpt/model/neuron_layer.h"
 
 namespace spikegpt {
 namespace {
-
-constexpr std::size_t kRescaleBlocks = 6;  // of the published inference script, SPEC.md 10
 
 bool all_finite(const float* values, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -36,7 +35,7 @@ struct Bound {
 };
 
 template <class A>
-class NetworkOf final : public Network {
+class NetworkOf final : public TrainableNetwork {
  public:
   NetworkOf(const ModelConfig& config, const NetworkOptions& options)
       : config_(config),
@@ -45,20 +44,25 @@ class NetworkOf final : public Network {
     for (int layer = 0; layer < config.n_layer; ++layer) {
       blocks_.emplace_back(config, layer, options.precision, options.plan.trainable);
     }
-    Arena sizing;
-    plan_activations<A>(config, plan_, sizing);
-    memory_ = AlignedBytes(sizing.peak());
-    Arena arena(memory_.data(), memory_.size());
-    keep_ = plan_activations<A>(config, plan_, arena);
-    threads_ = thread_count();
+    allocate();
+  }
+
+  NetworkOf(const PackedModel& model, const ActivationPlan& plan, PackedRunner& runner)
+      : config_(model.config()), plan_(plan), head_(model.head()), packed_(&model) {
+    ensure(!plan.trainable, "a packed model is not trainable");
+    for (int layer = 0; layer < config_.n_layer; ++layer) {
+      blocks_.emplace_back(config_, layer, model.blocks()[static_cast<std::size_t>(layer)]);
+    }
+    weights_.weights = model.vectors();
+    pass_.runner = &runner;
+    allocate();
   }
 
   void set_parameters(const float* flat) override {
+    ensure(packed_ == nullptr, "a packed model has its parameters");
     weights_.bind(config_, const_cast<float*>(flat));  // only read
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      const bool rescaled = config_.published_rescale;
-      const float scale = rescaled ? std::ldexp(1.0f, -static_cast<int>(i / kRescaleBlocks)) : 1.0f;
-      blocks_[i].pack(weights_.weights.blocks[i], scale);
+      blocks_[i].pack(weights_.weights.blocks[i], published_scale(config_, static_cast<int>(i)));
     }
     head_.pack(weights_.weights.head);
   }
@@ -70,19 +74,19 @@ class NetworkOf final : public Network {
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       blocks_[i].forward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                          keep_.residual[i + 1]);
-      if (config_.published_rescale && (i + 1) % kRescaleBlocks == 0) halve(keep_.residual[i + 1]);
+      if (is_halved_after(config_, static_cast<int>(i))) halve(keep_.residual[i + 1]);
     }
     read_out();
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
-    head_.forward(count, keep_.head_input + first * config_.n_embd, out);
+    head_.forward(count, head_input(first), out, pass_.runner);
   }
 
   std::span<const float> losses(std::span<const std::int32_t> targets) override {
     check_tokens(targets);
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
-      head_.forward(rows, head_input(first), keep_.logits);
+      head_.forward(rows, head_input(first), keep_.logits, pass_.runner);
       cross_entropy<A>(rows, config_.vocab_size, {.logits = keep_.logits,
                                                   .targets = targets.data() + first,
                                                   .losses = keep_.losses + first});
@@ -129,6 +133,15 @@ class NetworkOf final : public Network {
   std::size_t memory_in_bytes() const override { return memory_.size(); }
 
  private:
+  void allocate() {
+    Arena sizing;
+    plan_activations<A>(config_, plan_, sizing);
+    memory_ = AlignedBytes(sizing.peak());
+    Arena arena(memory_.data(), memory_.size());
+    keep_ = plan_activations<A>(config_, plan_, arena);
+    threads_ = thread_count();
+  }
+
   void check(const TokenBatch& batch) const {
     const auto count = static_cast<std::int64_t>(batch.tokens.size());
     ensure(batch.batch > 0 && count > 0 && count % batch.batch == 0, "tokens are not [B, T]");
@@ -171,7 +184,11 @@ class NetworkOf final : public Network {
 
   // x = LN0(embedding), the input of block 0.
   void embed() {
-    embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.weights.embedding, keep_.embedded);
+    if (packed_ != nullptr) {
+      packed_->embed(tokens_, keep_.embedded);
+    } else {
+      embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.weights.embedding, keep_.embedded);
+    }
     const LayerNormWeights& ln0 = weights_.weights.blocks[0].ln0;
     layer_norm_forward<float>(pass_.shape.rows(), config_.n_embd,
                               {.x = keep_.embedded, .weight = ln0.weight, .bias = ln0.bias,
@@ -223,7 +240,7 @@ class NetworkOf final : public Network {
   // Loss and gradient of the head, a few rows at a time: the logits of all rows never exist at once.
   void head_backward(const LossOptions& loss, const ModelWeights& gradients) {
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
-      head_.forward(rows, head_input(first), keep_.logits);
+      head_.forward(rows, head_input(first), keep_.logits, pass_.runner);
       cross_entropy<A>(rows, config_.vocab_size,
                        {.logits = keep_.logits, .targets = loss.targets.data() + first,
                         .losses = keep_.losses + first, .d_logits = keep_.d_logits,
@@ -259,6 +276,7 @@ class NetworkOf final : public Network {
   Linear head_;
   Bound weights_;
   Bound gradients_;
+  const PackedModel* packed_ = nullptr;
   AlignedBytes memory_;
   Activations<A> keep_;
   Pass<A> pass_;
@@ -268,12 +286,21 @@ class NetworkOf final : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> make_network(const ModelConfig& config, const NetworkOptions& options) {
+std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options) {
   validate(config);
   if (options.precision == GemmPrecision::kBf16) {
     return std::make_unique<NetworkOf<Bf16>>(config, options);
   }
   return std::make_unique<NetworkOf<float>>(config, options);
+}
+
+std::unique_ptr<Network> make_packed_network(const PackedModel& model, const ActivationPlan& plan,
+                                             PackedRunner& runner) {
+  return std::make_unique<NetworkOf<float>>(model, plan, runner);
+}
+
+PackedRunner make_runner(const ModelConfig& config) {
+  return {kMaxMixes, std::max<std::int64_t>(config.hidden_size(), 2 * config.n_embd)};
 }
 
 double mean_loss(std::span<const float> losses) {

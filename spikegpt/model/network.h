@@ -8,10 +8,12 @@
 
 #include "spikegpt/core/probe.h"
 #include "spikegpt/kernels/gemm.h"
+#include "spikegpt/kernels/packed_product.h"
 #include "spikegpt/kernels/pointwise.h"
 #include "spikegpt/kernels/spike_scan.h"
 #include "spikegpt/model/activations.h"
 #include "spikegpt/model/config.h"
+#include "spikegpt/model/packed_model.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/recurrent_state.h"
 
@@ -49,10 +51,6 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // Reads the parameters: `flat` [ParameterLayout(config).flat_size()] must stay where it is. Called again
-  // after every change of them.
-  virtual void set_parameters(const float* flat) = 0;
-
   // Runs the blocks. Throws Error (kInvalidArgument) for a token outside the vocabulary.
   virtual void forward(const TokenBatch& batch, const RunOptions& run) = 0;
 
@@ -62,10 +60,6 @@ class Network {
   // Negative log-likelihood in nats of each target after the last forward pass, [N].
   virtual std::span<const float> losses(std::span<const std::int32_t> targets) = 0;
 
-  // The same, and adds the gradients of scale * sum of losses to `gradients`, laid out as the parameters.
-  // Once per forward pass; needs a trainable plan.
-  virtual std::span<const float> losses_and_gradients(const LossOptions& loss, float* gradients) = 0;
-
   // Where the first value that is not finite appeared in the last forward pass, in words; empty if nowhere.
   virtual std::string first_non_finite() const = 0;
 
@@ -73,7 +67,26 @@ class Network {
   virtual std::size_t memory_in_bytes() const = 0;
 };
 
-std::unique_ptr<Network> make_network(const ModelConfig& config, const NetworkOptions& options);
+// A network whose parameters may change.
+class TrainableNetwork : public Network {
+ public:
+  // Reads the parameters: `flat` [ParameterLayout(config).flat_size()] must stay where it is. Called again
+  // after every change of them, and before the first pass.
+  virtual void set_parameters(const float* flat) = 0;
+
+  // As `losses`, and adds the gradients of scale * sum of losses to `gradients`, laid out as the parameters.
+  // Once per forward pass; needs a trainable plan.
+  virtual std::span<const float> losses_and_gradients(const LossOptions& loss, float* gradients) = 0;
+};
+
+std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options);
+
+// A network that reads a packed model. Splitting a text into chunks, batching texts and the number of threads change
+// no bit of what it computes. `model` and `runner` must outlive it.
+std::unique_ptr<Network> make_packed_network(const PackedModel& model, const ActivationPlan& plan,
+                                             PackedRunner& runner);
+// What runs the products of such a network.
+PackedRunner make_runner(const ModelConfig& config);
 
 // Mean loss of a pass in nats per token, added in a fixed order.
 double mean_loss(std::span<const float> losses);

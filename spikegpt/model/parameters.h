@@ -61,10 +61,16 @@ struct ParameterInfo {
   std::int64_t size = 0;
 };
 
+// Which parameters a flat vector holds.
+enum class ParameterSelection : std::uint8_t {
+  kAll,
+  kVectors,  // all but the matrices, which a packed model keeps otherwise
+};
+
 // Where each parameter lies in the flat vector.
 class ParameterLayout {
  public:
-  explicit ParameterLayout(const ModelConfig& config);
+  explicit ParameterLayout(const ModelConfig& config, ParameterSelection selection = ParameterSelection::kAll);
 
   const std::vector<ParameterInfo>& infos() const noexcept { return infos_; }
   // nullptr when there is none of that name.
@@ -80,7 +86,9 @@ class ParameterLayout {
   std::int64_t parameter_count_ = 0;
 };
 
-// The parts of `flat`, which holds ParameterLayout(config).flat_size() floats and must outlive the result.
-ModelWeights bind_weights(const ModelConfig& config, float* flat);
+// The parts of `flat`, which holds ParameterLayout(config, selection).flat_size() floats and must outlive the result.
+// Parameters that are not selected stay nullptr.
+ModelWeights bind_weights(const ModelConfig& config, float* flat,
+                          ParameterSelection selection = ParameterSelection::kAll);
 
 }  // namespace spikegpt

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "spikegpt/core/probe.h"
+#include "spikegpt/kernels/packed_product.h"
 #include "spikegpt/kernels/pointwise.h"
 #include "spikegpt/kernels/shape.h"
 #include "spikegpt/kernels/spike_scan.h"
@@ -24,6 +25,7 @@ struct Pass {
   Scratch<A>* scratch = nullptr;
   std::span<std::int64_t> spike_counts;       // per site, added to
   Probe* probe = nullptr;
+  PackedRunner* runner = nullptr;             // of a packed model
 
   SequenceShape with_channels(std::int64_t channels) const {
     return {shape.batch, shape.tokens, channels};

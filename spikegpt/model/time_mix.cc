@@ -2,6 +2,7 @@
 
 #include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
+#include "spikegpt/model/mixed_products.h"
 #include "spikegpt/model/neuron_layer.h"
 #include "spikegpt/model/spike_sites.h"
 
@@ -10,8 +11,8 @@ namespace {
 
 // The three mixes of the input: for r, k and v.
 template <class A>
-void shift(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x,
-           const RecurrentState* state_out) {
+TokenShiftForward<A> shift_of(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x,
+                              const RecurrentState* state_out) {
   TokenShiftForward<A> shift;
   shift.x = x;
   shift.mixes = 3;
@@ -19,7 +20,7 @@ void shift(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const 
   for (std::size_t j = 0; j < 3; ++j) shift.mixed[j] = pass.scratch->narrow[j];
   if (pass.state_in != nullptr) shift.previous = pass.state_in->block(layer).att_shift;
   if (state_out != nullptr) shift.last = state_out->block(layer).att_shift;
-  token_shift_forward(pass.shape, shift);
+  return shift;
 }
 
 template <class A>
@@ -47,6 +48,14 @@ TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, 
       value_(config.n_embd, config.n_embd, precision, trainable),
       output_(config.n_embd, config.n_embd, precision, trainable) {}
 
+TimeMix::TimeMix(const ModelConfig& config, int layer, const PackedTimeMix& packed)
+    : layer_(layer),
+      hidden_site_(block_sites(config, layer).hidden1),
+      receptance_(packed.receptance),
+      key_(packed.key),
+      value_(packed.value),
+      output_(packed.output) {}
+
 void TimeMix::pack(const TimeMixWeights& weights, float scale) {
   receptance_.pack(weights.receptance);
   key_.pack(weights.key);
@@ -58,11 +67,10 @@ template <class A>
 void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixActivations<A>& keep,
                       A* out) const {
   const std::int64_t rows = pass.shape.rows();
-  const auto& [mixed_r, mixed_k, mixed_v, spikes] = pass.scratch->narrow;
-  shift(pass, layer_, weights, keep.input, pass.state_out);
-  receptance_.forward(rows, mixed_r, keep.receptance);
-  key_.forward(rows, mixed_k, keep.key);
-  value_.forward(rows, mixed_v, keep.value);
+  A* const spikes = pass.scratch->narrow[3];
+  mixed_products<A>(pass, shift_of(pass, layer_, weights, keep.input, pass.state_out),
+                    {{{&receptance_, keep.receptance}, {&key_, keep.key}, {&value_, keep.value}}},
+                    pass.scratch->wide[0]);
 
   WkvForward<A> scan;
   scan.receptance = keep.receptance;
@@ -73,11 +81,11 @@ void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixAct
   if (pass.state_out != nullptr) scan.out = pass.state_out->block(layer_).wkv;
   wkv_forward(pass.shape, {weights.time_decay, weights.time_first}, scan);
 
-  if (hidden_site_ < 0) return output_.forward(rows, keep.hidden, out);
+  if (hidden_site_ < 0) return output_.forward(rows, keep.hidden, out, pass.runner);
   neurons_forward<A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
                             .current = keep.hidden, .gain = weights.gain, .spikes = spikes,
                             .distance = keep.hidden_distance});
-  output_.forward(rows, spikes, out);
+  output_.forward(rows, spikes, out, pass.runner);
 }
 
 template <class A>
@@ -119,7 +127,7 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   scan.scratch = pass.scratch->sums;
   wkv_backward(pass.shape, {weights.time_decay, weights.time_first}, scan);
 
-  shift(pass, layer_, weights, keep.input, nullptr);
+  token_shift_forward(pass.shape, shift_of<A>(pass, layer_, weights, keep.input, nullptr));
   receptance_.backward_weight(rows, d_receptance, mixed_r, gradients.receptance);
   key_.backward_weight(rows, d_key, mixed_k, gradients.key);
   value_.backward_weight(rows, d_value, mixed_v, gradients.value);

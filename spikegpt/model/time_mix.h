@@ -2,6 +2,7 @@
 #pragma once
 
 #include "spikegpt/model/linear.h"
+#include "spikegpt/model/packed_model.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/pass.h"
 
@@ -10,6 +11,8 @@ namespace spikegpt {
 class TimeMix {
  public:
   TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
+  // For forward passes; reads `packed`, which must outlive it.
+  TimeMix(const ModelConfig& config, int layer, const PackedTimeMix& packed);
 
   // `scale` multiplies the weights of the last projection.
   void pack(const TimeMixWeights& weights, float scale);

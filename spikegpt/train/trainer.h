@@ -64,7 +64,7 @@ class Trainer {
   AlignedBuffer<float> parameters_;
   AlignedBuffer<float> gradients_;
   Adam optimizer_;
-  std::unique_ptr<Network> network_;
+  std::unique_ptr<TrainableNetwork> network_;
   Activity activity_;
   std::vector<TokenId> tokens_;
   std::vector<TokenId> targets_;

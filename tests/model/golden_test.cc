@@ -30,7 +30,7 @@ class GoldenModel : public testing::TestWithParam<const char*> {
     return *found;
   }
 
-  std::unique_ptr<Network> network(bool recompute = false) const {
+  std::unique_ptr<TrainableNetwork> network(bool recompute = false) const {
     NetworkOptions options;
     options.plan = {batch_, static_cast<std::int64_t>(idx_.size()) / batch_, true, recompute};
     auto made = make_network(config_, options);

@@ -65,7 +65,7 @@ class GradientCheck : public testing::TestWithParam<Case> {
   RandomStream random_;
   std::vector<std::int32_t> idx_;
   std::vector<std::int32_t> targets_;
-  std::unique_ptr<Network> network_;
+  std::unique_ptr<TrainableNetwork> network_;
 };
 
 // Moves every parameter along a random direction and compares the slope of the loss with gradient . direction.

@@ -37,7 +37,7 @@ class OfficialCheckpoint : public testing::Test {
   std::vector<std::int32_t> idx_;
   std::vector<std::int32_t> targets_;
   std::int64_t batch_ = 0;
-  std::unique_ptr<Network> network_;
+  std::unique_ptr<TrainableNetwork> network_;
 };
 
 TEST_F(OfficialCheckpoint, LogitsLossAndSpikes) {

@@ -90,7 +90,7 @@ inline void expect_gradient(std::span<const float> found, const std::vector<floa
 // Training as the public code does it: one step of Adam a call, lr 6e-4, norm clipped to 1.
 class AdamReplay {
  public:
-  AdamReplay(const ModelConfig& config, Network& network, FlatParameters& parameters)
+  AdamReplay(const ModelConfig& config, TrainableNetwork& network, FlatParameters& parameters)
       : network_(network),
         parameters_(parameters),
         gradients_(config),
@@ -115,7 +115,7 @@ class AdamReplay {
   }
 
  private:
-  Network& network_;
+  TrainableNetwork& network_;
   FlatParameters& parameters_;
   FlatParameters gradients_;
   FlatParameters first_moment_;

@@ -1,11 +1,11 @@
-#include "spikegpt/cli/writer.h"
+#include "spikegpt/infer/writer.h"
 
 #include <algorithm>
 #include <chrono>
 
 #include "spikegpt/text/streaming_decoder.h"
 
-namespace spikegpt::cli {
+namespace spikegpt {
 namespace {
 
 double now() {
@@ -102,4 +102,4 @@ WritingReport write_text(Session& session, const Tokenizer& tokenizer, const Wri
   return report;
 }
 
-}  // namespace spikegpt::cli
+}  // namespace spikegpt

@@ -11,7 +11,7 @@
 #include "spikegpt/infer/session.h"
 #include "spikegpt/text/tokenizer.h"
 
-namespace spikegpt::cli {
+namespace spikegpt {
 
 struct WritingOptions {
   std::string prompt;
@@ -35,4 +35,4 @@ WritingReport write_text(Session& session, const Tokenizer& tokenizer, const Wri
                          const std::atomic<bool>& stop,
                          const std::function<void(const std::string&)>& emit);
 
-}  // namespace spikegpt::cli
+}  // namespace spikegpt

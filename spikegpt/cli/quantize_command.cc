@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/progress.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/model/model_files.h"
+#include "spikegpt/model/packed_model.h"
+#include "spikegpt/text/tokenizer.h"
+
+namespace spikegpt::cli {
+namespace {
+
+struct QuantizeFlags {
+  explicit QuantizeFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("out", out, "folder to make")->required();
+    app.add_option("--type", type, "of the weights: f32, bf16, int8 or int4")->capture_default_str();
+    app.add_option("--token-shift", token_shift,
+                   "folded: mu in the weights, rows are only added (event); separate: half the projections' size")
+        ->check(CLI::IsMember({"auto", "folded", "separate"}))
+        ->capture_default_str();
+  }
+  std::filesystem::path folder;
+  std::filesystem::path out;
+  std::string type = "int8";
+  std::string token_shift = "auto";
+};
+
+bool has_tokenizer(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "tokenizer.json") || std::filesystem::exists(folder / "vocab.json");
+}
+
+int quantize(const QuantizeFlags& flags) {
+  if (is_packed_folder(flags.folder)) {
+    throw Error(ErrorKind::kInvalidArgument, "{} is quantized already; give the model it was made from",
+                flags.folder.string());
+  }
+  if (std::filesystem::exists(flags.out / "model.safetensors") || is_packed_folder(flags.out)) {
+    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder", flags.out.string());
+  }
+  const WeightType type = weight_type(flags.type);
+  const StoredModel stored = load_model(flags.folder);
+  PackOptions options = default_pack_options(stored.config, type);
+  if (flags.token_shift != "auto") options.fold_token_shift = flags.token_shift == "folded";
+  const PackedModel packed(stored.config, stored.parameters.data(), options);
+  make_folder(flags.out);
+  if (has_tokenizer(flags.folder)) load_tokenizer(flags.folder)->save(flags.out);
+  packed.save(flags.out);
+  const auto megabytes = [](std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); };
+  fmt::print("{} {} x {} as {}, token shift {}: {:.1f} MB (f32: {:.1f} MB) in {}\n", stored.config.arch,
+             stored.config.n_layer, stored.config.n_embd, name_of(type), packed.folded() ? "folded" : "separate",
+             megabytes(packed.size_in_bytes()), megabytes(stored.parameters.size() * sizeof(float)),
+             flags.out.string());
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_quantize(CLI::App& app) {
+  app.footer(
+      "The result decodes, generates and evaluates; it cannot be trained on. Layout: docs/formats.md. Example:\n"
+      "  spikegpt quantize my-model my-model-int8 --type int8\n"
+      "  spikegpt generate my-model-int8 --prompt \"In the beginning\"");
+  auto flags = std::make_shared<QuantizeFlags>(app);
+  return [flags] { return quantize(*flags); };
+}
+
+}  // namespace spikegpt::cli

@@ -1,0 +1,349 @@
+#include "spikegpt/model/packed_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <xxhash.h>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/kernels/spike_encode.h"
+#include "spikegpt/model/block.h"
+#include "spikegpt/model/model_files.h"
+#include "spikegpt/model/safetensors.h"
+
+namespace spikegpt {
+namespace {
+
+constexpr const char* kFileName = "packed.safetensors";
+constexpr const char* kFormat = "spikegpt-packed";
+constexpr const char* kVersion = "1";
+
+// A matrix of a packed model and what it is made of.
+struct MatrixSource {
+  std::string name;
+  const float* weight = nullptr;  // [outputs, inputs]
+  std::int64_t outputs = 0;
+  std::int64_t inputs = 0;
+  const float* mu = nullptr;  // token shift of its inputs; null where there is none
+  float scale = 1.0f;
+};
+
+// The one list of matrices: calls visitor(matrix, source) for each. `weights` may hold null pointers.
+template <class Visitor>
+class MatrixLister {
+ public:
+  MatrixLister(const ModelConfig& config, const ModelWeights& weights, Visitor& visit)
+      : config_(config), weights_(weights), C_(config.n_embd), H_(config.hidden_size()), visit_(visit) {}
+
+  template <class Blocks>
+  void blocks(Blocks& packed) {
+    for (std::size_t i = 0; i < packed.size(); ++i) {
+      const BlockWeights& block = weights_.blocks[i];
+      const std::string prefix = fmt::format("blocks.{}.", i);
+      const float scale = published_scale(config_, static_cast<int>(i));
+      if (i == 0 && config_.has_ffn_pre()) {
+        channel_mix(prefix + "ffnPre.", packed[i].ffn_pre, block.ffn_pre, scale);
+      } else {
+        time_mix(prefix + "att.", packed[i].att, block.att, scale);
+      }
+      channel_mix(prefix + "ffn.", packed[i].ffn, block.ffn, scale);
+    }
+  }
+  template <class Matrix>
+  void head(Matrix& packed) {
+    visit_(packed, MatrixSource{"head", weights_.head, config_.vocab_size, C_});
+  }
+
+ private:
+  template <class Packed>
+  void time_mix(const std::string& prefix, Packed& packed, const TimeMixWeights& weights, float scale) {
+    visit_(packed.receptance, MatrixSource{prefix + "receptance", weights.receptance, C_, C_, weights.time_mix_r});
+    visit_(packed.key, MatrixSource{prefix + "key", weights.key, C_, C_, weights.time_mix_k});
+    visit_(packed.value, MatrixSource{prefix + "value", weights.value, C_, C_, weights.time_mix_v});
+    visit_(packed.output, MatrixSource{prefix + "output", weights.output, C_, C_, nullptr, scale});
+  }
+  template <class Packed>
+  void channel_mix(const std::string& prefix, Packed& packed, const ChannelMixWeights& weights,
+                   float scale) {
+    visit_(packed.receptance, MatrixSource{prefix + "receptance", weights.receptance, C_, C_, weights.time_mix_r});
+    visit_(packed.key, MatrixSource{prefix + "key", weights.key, H_, C_, weights.time_mix_k});
+    visit_(packed.value, MatrixSource{prefix + "value", weights.value, C_, H_, nullptr, scale});
+  }
+
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  const std::int64_t C_;
+  const std::int64_t H_;
+  Visitor& visit_;
+};
+
+template <class Blocks, class Head, class Visitor>
+void visit_matrices(const ModelConfig& config, const ModelWeights& weights, Blocks& blocks, Head& head,
+                    Visitor visitor) {
+  MatrixLister<Visitor> lister(config, weights, visitor);
+  lister.blocks(blocks);
+  lister.head(head);
+}
+
+std::int64_t packed_inputs(const MatrixSource& source, const PackOptions& options) {
+  return source.mu != nullptr && options.fold_token_shift ? 2 * source.inputs : source.inputs;
+}
+
+// The weights input-major, with the token shift folded in where it is wanted.
+std::vector<float> input_major(const MatrixSource& source, const PackOptions& options) {
+  const std::int64_t in = source.inputs;
+  const std::int64_t out = source.outputs;
+  const bool folded = source.mu != nullptr && options.fold_token_shift;
+  std::vector<float> values(static_cast<std::size_t>(packed_inputs(source, options) * out));
+  for (std::int64_t o = 0; o < out; ++o) {
+    for (std::int64_t i = 0; i < in; ++i) {
+      const float weight = source.scale * source.weight[o * in + i];
+      const float now = folded ? source.mu[i] : 1.0f;
+      values[static_cast<std::size_t>(i * out + o)] = weight * now;
+      if (folded) values[static_cast<std::size_t>((in + i) * out + o)] = weight * (1.0f - now);
+    }
+  }
+  return values;
+}
+
+DType stored_dtype(WeightType type) {
+  switch (type) {
+    case WeightType::kF32: return DType::kF32;
+    case WeightType::kBf16: return DType::kBf16;
+    case WeightType::kInt8: return DType::kI8;
+    case WeightType::kInt4: break;
+  }
+  return DType::kU8;
+}
+
+std::vector<std::int64_t> weight_shape(WeightType type, std::int64_t inputs, std::int64_t outputs) {
+  const auto element = static_cast<std::int64_t>(size_of(stored_dtype(type)));
+  return {PackedMatrix::panel_count(outputs), inputs, PackedMatrix::row_bytes(type) / element};
+}
+std::vector<std::int64_t> scale_shape(WeightType type, std::int64_t inputs, std::int64_t outputs) {
+  return {PackedMatrix::panel_count(outputs), PackedMatrix::group_count(type, inputs), kPanelWidth};
+}
+DType scale_dtype(WeightType type) { return type == WeightType::kInt4 ? DType::kBf16 : DType::kF32; }
+bool has_scales(WeightType type) { return PackedMatrix::scale_bytes(type, 1) > 0; }
+
+// A row of the embedding.
+struct EmbeddingFormat {
+  DType dtype;
+  std::int64_t elements;
+  std::size_t row_bytes() const { return static_cast<std::size_t>(elements) * size_of(dtype); }
+};
+EmbeddingFormat embedding_format(const ModelConfig& config, WeightType type) {
+  if (config.binary_embedding) return {DType::kU8, (config.n_embd + 7) / 8};
+  return {type == WeightType::kF32 ? DType::kF32 : DType::kBf16, config.n_embd};
+}
+
+// What a stored tensor must be.
+struct Expected {
+  std::string name;
+  DType dtype;
+  std::vector<std::int64_t> shape;
+};
+const TensorView& expect_tensor(const WeightFile& file, const Expected& expected) {
+  const TensorView* tensor = file.find(expected.name);
+  if (tensor == nullptr) {
+    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is missing", file.path().string(), expected.name);
+  }
+  if (tensor->dtype != expected.dtype || tensor->shape != expected.shape) {
+    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is {} [{}]; config.json and the file's type ask for {} [{}]",
+                file.path().string(), expected.name, name_of(tensor->dtype), fmt::join(tensor->shape, ", "),
+                name_of(expected.dtype), fmt::join(expected.shape, ", "));
+  }
+  return *tensor;
+}
+
+// Floats that stand in the file as they are: none may be NaN or infinite.
+void check_finite(const WeightFile& file, const TensorView& tensor) {
+  std::vector<float> values(static_cast<std::size_t>(element_count(tensor)));
+  copy_as_float(tensor, values);
+  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  if (bad == values.end()) return;
+  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" holds {} at element {}; expected finite numbers",
+              file.path().string(), tensor.name, *bad, bad - values.begin());
+}
+
+const std::string& metadata_at(const WeightFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found != file.metadata().end()) return found->second;
+  throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected a file of spikegpt quantize",
+              file.path().string(), key);
+}
+
+void expect_metadata(const WeightFile& file, const std::string& key, const std::string& expected) {
+  const std::string& found = metadata_at(file, key);
+  if (found == expected) return;
+  throw Error(ErrorKind::kUnsupported, "{}: \"{}\" is \"{}\" in the metadata; this program reads \"{}\"",
+              file.path().string(), key, printable(found), expected);
+}
+
+PackOptions options_of(const WeightFile& file) {
+  expect_metadata(file, "format", kFormat);
+  expect_metadata(file, "version", kVersion);
+  expect_metadata(file, "panel_width", std::to_string(kPanelWidth));
+  expect_metadata(file, "int4_group", std::to_string(kInt4Group));
+  PackOptions options;
+  const std::string& shift = metadata_at(file, "token_shift");
+  if (shift != "folded") expect_metadata(file, "token_shift", "separate");
+  options.fold_token_shift = shift == "folded";
+  try {
+    options.type = weight_type(metadata_at(file, "type"));
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kCorruptFile, "{}: {}", file.path().string(), error.what());
+  }
+  return options;
+}
+
+}  // namespace
+
+PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
+  return {.type = type, .fold_token_shift = config.is_event()};
+}
+
+bool is_packed_folder(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / kFileName);
+}
+
+PackedModel::PackedModel(const ModelConfig& config)
+    : config_(config),
+      layout_(config, ParameterSelection::kVectors),
+      vectors_(static_cast<std::size_t>(layout_.flat_size())),
+      weights_(bind_weights(config, vectors_.data(), ParameterSelection::kVectors)),
+      blocks_(static_cast<std::size_t>(config.n_layer)) {}
+
+PackedModel::PackedModel(const ModelConfig& config, const float* parameters, const PackOptions& options)
+    : PackedModel(config) {
+  options_ = options;
+  const ParameterLayout all(config);
+  for (const ParameterInfo& info : layout_.infos()) {
+    std::memcpy(vectors_.data() + info.offset, parameters + all.find(info.name)->offset,
+                static_cast<std::size_t>(info.size) * sizeof(float));
+  }
+  const ModelWeights weights = bind_weights(config, const_cast<float*>(parameters));  // only read
+  pack_embedding(weights.embedding);
+  visit_matrices(config, weights, blocks_, head_, [&](PackedMatrix& matrix, const MatrixSource& source) {
+    matrix = PackedMatrix(options.type, packed_inputs(source, options), source.outputs,
+                          input_major(source, options).data());
+  });
+}
+
+void PackedModel::pack_embedding(const float* embedding) {
+  const EmbeddingFormat format = embedding_format(config_, options_.type);
+  embedding_ = AlignedBytes(static_cast<std::size_t>(config_.vocab_size) * format.row_bytes());
+  const EmbeddingMode mode = {config_.binary_embedding, lif_parameters(config_).surrogate, FireMode::kSpike};
+  std::vector<float> values(static_cast<std::size_t>(config_.n_embd));
+  for (std::int32_t token = 0; token < config_.vocab_size; ++token) {
+    embedding_forward({&token, 1}, config_.n_embd, mode, embedding, values.data());
+    std::byte* const row = embedding_.data() + static_cast<std::size_t>(token) * format.row_bytes();
+    for (std::size_t c = 0; c < values.size(); ++c) {
+      if (format.dtype == DType::kF32) reinterpret_cast<float*>(row)[c] = values[c];
+      if (format.dtype == DType::kBf16) reinterpret_cast<Bf16*>(row)[c] = to_bf16(values[c]);
+      if (format.dtype == DType::kU8 && values[c] != 0.0f) row[c / 8] |= std::byte{1} << (c % 8);
+    }
+  }
+}
+
+void PackedModel::embed(std::span<const std::int32_t> tokens, float* x) const noexcept {
+  const EmbeddingFormat format = embedding_format(config_, options_.type);
+  for (const std::int32_t token : tokens) {
+    const std::byte* const row = embedding_.data() + static_cast<std::size_t>(token) * format.row_bytes();
+    for (std::int64_t c = 0; c < config_.n_embd; ++c) {
+      if (format.dtype == DType::kF32) x[c] = reinterpret_cast<const float*>(row)[c];
+      if (format.dtype == DType::kBf16) x[c] = to_float(reinterpret_cast<const Bf16*>(row)[c]);
+      if (format.dtype == DType::kU8) x[c] = static_cast<float>(std::to_integer<int>(row[c / 8] >> (c % 8)) & 1);
+    }
+    x += config_.n_embd;
+  }
+}
+
+std::size_t PackedModel::size_in_bytes() const {
+  std::size_t size = vectors_.size() * sizeof(float) + embedding_.size();
+  visit_matrices(config_, weights_, blocks_, head_,
+                 [&](const PackedMatrix& matrix, const MatrixSource&) { size += matrix.size_in_bytes(); });
+  return size;
+}
+
+std::string PackedModel::fingerprint() const {
+  XXH64_hash_t hash = 0;
+  const auto add = [&](const void* data, std::size_t size) { hash = XXH3_64bits_withSeed(data, size, hash); };
+  const std::string config = config_to_json(config_);
+  add(config.data(), config.size());
+  add(vectors_.data(), vectors_.size() * sizeof(float));
+  add(embedding_.data(), embedding_.size());
+  visit_matrices(config_, weights_, blocks_, head_, [&](const PackedMatrix& matrix, const MatrixSource&) {
+    add(matrix.weights().data(), matrix.weights().size());
+    add(matrix.scales().data(), matrix.scales().size());
+  });
+  return fmt::format("{:016x}", hash);
+}
+
+void PackedModel::save(const std::filesystem::path& folder) const {
+  std::vector<TensorView> tensors;
+  for (const ParameterInfo& info : layout_.infos()) {
+    const std::span<const float> values(vectors_.data() + info.offset, static_cast<std::size_t>(info.size));
+    tensors.push_back({info.name, DType::kF32, info.shape, std::as_bytes(values)});
+  }
+  const EmbeddingFormat format = embedding_format(config_, type());
+  tensors.push_back({"emb.weight", format.dtype, {config_.vocab_size, format.elements},
+                     {embedding_.data(), embedding_.size()}});
+  visit_matrices(config_, weights_, blocks_, head_,
+                 [&](const PackedMatrix& matrix, const MatrixSource& source) {
+                   tensors.push_back({source.name + ".weight", stored_dtype(type()),
+                                      weight_shape(type(), matrix.inputs(), matrix.outputs()), matrix.weights()});
+                   if (!has_scales(type())) return;
+                   tensors.push_back({source.name + ".scale", scale_dtype(type()),
+                                      scale_shape(type(), matrix.inputs(), matrix.outputs()), matrix.scales()});
+                 });
+  make_folder(folder);
+  save_config(config_, folder / "config.json");
+  write_safetensors(folder / kFileName,
+                    {{"format", kFormat},
+                     {"version", kVersion},
+                     {"type", std::string(name_of(type()))},
+                     {"token_shift", folded() ? "folded" : "separate"},
+                     {"panel_width", std::to_string(kPanelWidth)},
+                     {"int4_group", std::to_string(kInt4Group)}},
+                    tensors);
+}
+
+PackedModel PackedModel::load(const std::filesystem::path& folder) {
+  PackedModel model(load_config(folder / "config.json"));
+  const ModelConfig& config = model.config_;
+  const WeightFile file = read_safetensors(folder / kFileName);
+  model.options_ = options_of(file);
+  const WeightType type = model.type();
+  for (const ParameterInfo& info : model.layout_.infos()) {
+    const TensorView& tensor = expect_tensor(file, {info.name, DType::kF32, info.shape});
+    check_finite(file, tensor);
+    std::memcpy(model.vectors_.data() + info.offset, tensor.data.data(), tensor.data.size());
+  }
+  const EmbeddingFormat format = embedding_format(config, type);
+  const TensorView& embedding = expect_tensor(file, {"emb.weight", format.dtype, {config.vocab_size, format.elements}});
+  if (format.dtype != DType::kU8) check_finite(file, embedding);
+  model.embedding_ = AlignedBytes(embedding.data.size());
+  std::memcpy(model.embedding_.data(), embedding.data.data(), embedding.data.size());
+  visit_matrices(config, model.weights_, model.blocks_, model.head_,
+                 [&](PackedMatrix& matrix, const MatrixSource& source) {
+                   const std::int64_t inputs = packed_inputs(source, model.options_);
+                   const TensorView& weights = expect_tensor(
+                       file, {source.name + ".weight", stored_dtype(type), weight_shape(type, inputs, source.outputs)});
+                   std::span<const std::byte> scales;
+                   if (has_scales(type)) {
+                     const TensorView& tensor = expect_tensor(
+                         file, {source.name + ".scale", scale_dtype(type), scale_shape(type, inputs, source.outputs)});
+                     check_finite(file, tensor);
+                     scales = tensor.data;
+                   } else {
+                     check_finite(file, weights);
+                   }
+                   matrix = PackedMatrix(type, inputs, source.outputs, weights.data, scales);
+                 });
+  return model;
+}
+
+}  // namespace spikegpt
