@@ -32,6 +32,47 @@ HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const float* 
   });
 }
 
+HWY_NOINLINE static void heaviside_row(const float* HWY_RESTRICT z, float* HWY_RESTRICT spikes, std::int64_t lanes) {
+  for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = heaviside(z[c]);
+}
+
+// Adds what the further thresholds of a graded neuron add to a row: f(offset + slope z), times the slope unless it is
+// a derivative.
+struct Thresholds {
+  float v_threshold;
+  int levels;
+  bool is_signed;
+  bool any() const { return levels > 1 || is_signed; }
+};
+template <class Row>
+SPIKEGPT_INLINE void add_further(const Thresholds& thresholds, bool derivative, const float* HWY_RESTRICT z,
+                                 float* HWY_RESTRICT sum, std::int64_t lanes, const Row& row) {
+  visit_further_thresholds(thresholds.v_threshold, thresholds.levels, thresholds.is_signed,
+                           [&](const FurtherThreshold& threshold) {
+    alignas(64) float shifted[kTileLanes];
+    alignas(64) float value[kTileLanes];
+    for (std::int64_t c = 0; c < lanes; ++c) shifted[c] = threshold.offset + threshold.slope * z[c];
+    row(shifted, value);
+    const float factor = derivative ? 1.0f : threshold.slope;
+    for (std::int64_t c = 0; c < lanes; ++c) sum[c] += factor * value[c];
+  });
+}
+
+// What a row of neurons sends: whole spikes, or in smooth mode their primitive.
+SPIKEGPT_INLINE void fire_row(const Thresholds& thresholds, const Surrogate* smooth, const float* HWY_RESTRICT z,
+                              float* HWY_RESTRICT spikes, std::int64_t lanes) {
+  if (smooth == nullptr) {
+    for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = heaviside(z[c]);
+  } else {
+    primitive_row(*smooth, z, spikes, lanes);
+  }
+  if (!thresholds.any()) return;
+  add_further(thresholds, false, z, spikes, lanes, [&](const float* shifted, float* value) {
+    if (smooth == nullptr) return heaviside_row(shifted, value, lanes);
+    primitive_row(*smooth, shifted, value, lanes);
+  });
+}
+
 // Forward over one tile: `lanes` neighbouring neurons of one sequence, all tokens.
 template <class A, class Neuron>
 SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron,
@@ -54,10 +95,13 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]));
       z[c] = membrane[c] - neuron.v_threshold;
-      spike[c] = heaviside(z[c]);
     }
-    for (std::int64_t c = 0; c < lanes; ++c) count[c] += static_cast<std::int32_t>(spike[c]);
-    if (smooth != nullptr) primitive_row(*smooth, z, spike, lanes);
+    // What is kept decides: the backward pass must see the same spikes.
+    if (smooth == nullptr) {
+      for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(from_float<A>(z[c]));
+    }
+    fire_row({neuron.v_threshold, neuron.levels, neuron.is_signed}, smooth, z, spike, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) count[c] += static_cast<std::int32_t>(spike[c] < 0.0f ? -spike[c] : spike[c]);
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.reset(membrane[c], spike[c]);
       spikes[c] = from_float<A>(spike[c]);
@@ -113,11 +157,15 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
     alignas(64) float d_input[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) {
       z[c] = to_float(distance[c]);
-      spike[c] = heaviside(z[c]);
     }
     for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = to_float(d_spikes[c]);
     gradient_row(surrogate, z, gradient, lanes);
-    if (smooth) primitive_row(surrogate, z, spike, lanes);
+    const Thresholds thresholds = {neuron.v_threshold, neuron.levels, neuron.is_signed};
+    if (thresholds.any()) {
+      add_further(thresholds, true, z, gradient, lanes,
+                  [&](const float* shifted, float* value) { gradient_row(surrogate, shifted, value, lanes); });
+    }
+    fire_row(thresholds, smooth ? &surrogate : nullptr, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float g = gradient[c];
       const float h = z[c] + neuron.v_threshold;
@@ -151,17 +199,16 @@ void backward_tile(const SequenceShape& shape, const LifParameters& parameters, 
 }
 
 template <class A>
-void spikes_of(std::int64_t n, const Surrogate& surrogate, bool smooth, const A* HWY_RESTRICT distance,
+void spikes_of(std::int64_t n, const LifParameters& neuron, bool smooth, const A* HWY_RESTRICT distance,
                A* HWY_RESTRICT spikes) {
-  if (!smooth) {
-    for (std::int64_t i = 0; i < n; ++i) spikes[i] = from_float<A>(heaviside(to_float(distance[i])));
-    return;
+  for (std::int64_t i = 0; i < n; i += kTileLanes) {
+    const std::int64_t lanes = std::min(kTileLanes, n - i);
+    alignas(64) float z[kTileLanes];
+    alignas(64) float spike[kTileLanes];
+    for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[i + c]);
+    fire_row({neuron.v_threshold, neuron.levels, neuron.is_signed}, smooth ? &neuron.surrogate : nullptr, z, spike, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) spikes[i + c] = from_float<A>(spike[c]);
   }
-  with_surrogate(surrogate, [&](const auto& formulas) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      spikes[i] = from_float<A>(formulas.primitive(to_float(distance[i])));
-    }
-  });
 }
 
 static std::int64_t forward_f32(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
@@ -184,11 +231,11 @@ static void backward_mixed(const SequenceShape& shape, const LifParameters& neur
                     const SpikeScanBackward<Bf16, float>& scan, const Tile& tile) {
   backward_tile(shape, neuron, smooth, scan, tile);
 }
-static void spikes_f32(std::int64_t n, const Surrogate& s, bool smooth, const float* z, float* spikes) {
-  spikes_of(n, s, smooth, z, spikes);
+static void spikes_f32(std::int64_t n, const LifParameters& neuron, bool smooth, const float* z, float* spikes) {
+  spikes_of(n, neuron, smooth, z, spikes);
 }
-static void spikes_bf16(std::int64_t n, const Surrogate& s, bool smooth, const Bf16* z, Bf16* spikes) {
-  spikes_of(n, s, smooth, z, spikes);
+static void spikes_bf16(std::int64_t n, const LifParameters& neuron, bool smooth, const Bf16* z, Bf16* spikes) {
+  spikes_of(n, neuron, smooth, z, spikes);
 }
 
 }  // namespace spikegpt::HWY_NAMESPACE
@@ -242,17 +289,17 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
 }
 
 template <class A>
-void spikes_from_distance(std::int64_t n, const Surrogate& surrogate, FireMode mode,
+void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode,
                           const A* distance, A* spikes) noexcept {
   const bool smooth = mode == FireMode::kSmooth;
   parallel_for(piece_count(n), [&](std::int64_t task) {
     const Piece piece = piece_at(n, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(spikes_f32)
-      (piece.size, surrogate, smooth, distance + piece.first, spikes + piece.first);
+      (piece.size, neuron, smooth, distance + piece.first, spikes + piece.first);
     } else {
       HWY_DYNAMIC_DISPATCH(spikes_bf16)
-      (piece.size, surrogate, smooth, distance + piece.first, spikes + piece.first);
+      (piece.size, neuron, smooth, distance + piece.first, spikes + piece.first);
     }
   });
 }
@@ -267,9 +314,9 @@ template void spike_scan_backward(const SequenceShape&, const LifParameters&, Fi
                                   const SpikeScanBackward<Bf16, Bf16>&) noexcept;
 template void spike_scan_backward(const SequenceShape&, const LifParameters&, FireMode,
                                   const SpikeScanBackward<Bf16, float>&) noexcept;
-template void spikes_from_distance(std::int64_t, const Surrogate&, FireMode, const float*,
+template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const float*,
                                    float*) noexcept;
-template void spikes_from_distance(std::int64_t, const Surrogate&, FireMode, const Bf16*,
+template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const Bf16*,
                                    Bf16*) noexcept;
 
 }  // namespace spikegpt

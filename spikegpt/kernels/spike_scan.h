@@ -11,7 +11,7 @@ namespace spikegpt {
 
 // What a neuron does at the threshold.
 enum class FireMode : std::uint8_t {
-  kSpike,   // heaviside: a spike is 0 or 1
+  kSpike,   // heaviside: a spike is 0 or 1 (a graded neuron's a whole number)
   kSmooth,  // the surrogate's primitive, so that finite differences can check the backward pass
 };
 
@@ -26,7 +26,7 @@ struct SpikeScanForward {
   float* membrane_out = nullptr;        // [B, C] potential after the last token; may be null or membrane_in
 };
 
-// Charge, fire, reset for every token in turn (SPEC.md 1). Returns the number of spikes (0 in smooth mode).
+// Charge, fire, reset for every token in turn (SPEC.md 1). Returns the number of spikes, negative ones included (0 in smooth mode).
 template <class A>
 std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron,
                                 FireMode mode, const SpikeScanForward<A>& scan) noexcept;
@@ -52,7 +52,7 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
 
 // spikes [n] from the distances that forward kept: cheaper to make again than to keep.
 template <class A>
-void spikes_from_distance(std::int64_t n, const Surrogate& surrogate, FireMode mode,
+void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode,
                           const A* distance, A* spikes) noexcept;
 
 }  // namespace spikegpt

@@ -95,7 +95,7 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
     squared_relu_backward(rows * hidden_size_, keep.hidden, d_hidden);
   } else {
     A* const spikes = pass.scratch->wide[1];
-    spikes_from_distance(rows * hidden_size_, pass.neuron.surrogate, pass.fire,
+    spikes_from_distance(rows * hidden_size_, pass.neuron, pass.fire,
                          keep.hidden_distance, spikes);
     value_.backward_weight(rows, d_value, spikes, gradients.value);
     neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = hidden_size_,

@@ -37,6 +37,9 @@ void check_neuron(const ModelConfig& config) {
   check_setting(config.tau >= 1.0, "tau", config.tau, "a time constant of at least 1 token");
   check_setting(config.v_threshold > config.v_reset.value_or(0.0), "v_threshold", config.v_threshold,
                 "a potential above v_reset");
+  check_range("spike_levels", config.spike_levels, 1, 16);
+  check_setting(!config.v_reset || (config.spike_levels == 1 && !config.signed_spikes), "v_reset", config.v_reset.value_or(0.0),
+                "none with spike_levels above 1 or signed_spikes: every spike takes one threshold away");
   surrogate_kind(config.surrogate);
   check_setting(config.alpha > 0.0, "alpha", config.alpha, "a positive number");
 }
@@ -122,6 +125,8 @@ LifParameters lif_parameters(const ModelConfig& config) {
   lif.hard_reset = config.v_reset.has_value();
   lif.decay_input = config.decay_input;
   lif.detach_reset = config.detach_reset;
+  lif.levels = config.spike_levels;
+  lif.is_signed = config.signed_spikes;
   lif.surrogate = {surrogate_kind(config.surrogate), static_cast<float>(config.alpha)};
   return lif;
 }

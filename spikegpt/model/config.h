@@ -30,6 +30,8 @@ struct ModelConfig {
   std::optional<double> v_reset = 0.0;
   bool decay_input = true;
   bool detach_reset = false;
+  int spike_levels = 1;
+  bool signed_spikes = false;
   std::string surrogate = "atan";
   double alpha = 2.0;
 
@@ -59,6 +61,8 @@ struct ModelConfig {
     visitor("v_reset", self.v_reset, "potential after a spike; none (JSON null) = subtract the threshold");
     visitor("decay_input", self.decay_input, "divide the input by tau as well");
     visitor("detach_reset", self.detach_reset, "no gradient through the reset");
+    visitor("spike_levels", self.spike_levels, "spikes a neuron may send per token: one per v_threshold it reaches");
+    visitor("signed_spikes", self.signed_spikes, "potentials below -v_threshold send negative spikes");
     visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
     visitor("alpha", self.alpha, "steepness of the surrogate");
   }

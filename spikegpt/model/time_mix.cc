@@ -100,7 +100,7 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
 
   const A* hidden = keep.hidden;
   if (hidden_site_ >= 0) {
-    spikes_from_distance(pass.shape.size(), pass.neuron.surrogate, pass.fire, keep.hidden_distance,
+    spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.hidden_distance,
                          mixed_r);
     hidden = mixed_r;
   }

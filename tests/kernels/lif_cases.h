@@ -38,6 +38,11 @@ inline const std::vector<LifCase>& lif_cases() {
       p.v_reset = 0.25f, p.decay_input = false, p.detach_reset = true, p.tau = 3.0f,
       p.v_threshold = 2.0f;
     });
+    add("signed", [](LifParameters& p) { p.hard_reset = false, p.is_signed = true; });
+    add("three levels", [](LifParameters& p) { p.hard_reset = false, p.levels = 3, p.v_threshold = 0.6f; });
+    add("signed, two levels, detached", [](LifParameters& p) {
+      p.hard_reset = false, p.levels = 2, p.is_signed = true, p.detach_reset = true, p.v_threshold = 0.5f, p.tau = 1.4f;
+    });
     add("no memory", [](LifParameters& p) {
       p.tau = 1.0f, p.surrogate = {SurrogateKind::kSigmoid, 4.0f};
     });

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <numbers>
 #include <span>
+#include <type_traits>
 #include <vector>
 
+#include "spikegpt/core/dtype.h"
 #include "spikegpt/kernels/spike_scan.h"
 #include "spikegpt/neurons/lif.h"
 
@@ -50,6 +52,19 @@ inline SurrogateValue surrogate(const Surrogate& which, double z) {
   return {NAN, NAN};
 }
 
+// What a neuron sends whose potential is z above its threshold: step(z), and for a graded neuron the steps of its
+// further thresholds. `sign` of the negative ones is -1, or 1 for the derivative.
+template <class Real, class Step>
+Real sum_of_steps(const LifParameters& p, Real z, Real sign, const Step& step) {
+  const Real threshold = static_cast<Real>(p.v_threshold);
+  Real sum{};
+  for (int k = 1; k <= p.levels; ++k) {
+    sum += step(z - static_cast<Real>(k - 1) * threshold);
+    if (p.is_signed) sum += sign * step(-z - static_cast<Real>(k + 1) * threshold);
+  }
+  return sum;
+}
+
 // One neuron over time.
 template <class Real>
 struct LifTrace {
@@ -59,8 +74,8 @@ struct LifTrace {
 };
 
 // SPEC.md 1 in the precision Real. `reset_spikes`, where given, are what the reset uses instead of
-// its own spikes: that is what a detached reset is constant in.
-template <class Real>
+// its own spikes: that is what a detached reset is constant in. Where distances are kept as Bf16, the kept one decides on a spike.
+template <class Real, class Kept = float>
 LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x,
                            Real membrane, const std::vector<Real>* reset_spikes = nullptr) {
   const Real tau = static_cast<Real>(p.tau);
@@ -71,10 +86,12 @@ LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<cons
   for (std::size_t t = 0; t < x.size(); ++t) {
     const Real h =
         p.decay_input ? v + (x[t] - (v - v_reset)) / tau : v - (v - v_reset) / tau + x[t];
-    Real s = h >= v_threshold ? Real{1} : Real{0};
-    if (mode == FireMode::kSmooth) {
-      s = static_cast<Real>(surrogate(p.surrogate, static_cast<double>(h - v_threshold)).primitive);
-    }
+    Real distance = h - v_threshold;
+    if (std::is_same_v<Kept, Bf16> && mode == FireMode::kSpike) distance = static_cast<Real>(to_float(to_bf16(static_cast<float>(distance))));
+    const Real s = sum_of_steps(p, distance, Real{-1}, [&](Real z) {
+      if (mode == FireMode::kSpike) return z >= Real{0} ? Real{1} : Real{0};
+      return static_cast<Real>(surrogate(p.surrogate, static_cast<double>(z)).primitive);
+    });
     trace.h.push_back(h);
     trace.s.push_back(s);
     const Real reset_by = reset_spikes != nullptr ? (*reset_spikes)[t] : s;
@@ -100,7 +117,7 @@ inline LifGradient lif_backward(const LifParameters& p, const LifTrace<double>& 
   double dv = d_membrane_out;
   for (std::size_t t = trace.h.size(); t-- > 0;) {
     const double h = trace.h[t];
-    const double g = surrogate(p.surrogate, h - v_threshold).gradient;
+    const double g = sum_of_steps(p, h - v_threshold, 1.0, [&](double z) { return surrogate(p.surrogate, z).gradient; });
     double dv_dh = p.hard_reset ? 1.0 - trace.s[t] : 1.0;
     if (!p.detach_reset) dv_dh += (p.hard_reset ? v_reset - h : -v_threshold) * g;
     const double dh = d_spikes[t] * g + dv * dv_dh;
