@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "spikegpt/cli/bench_decode.h"
 #include "spikegpt/cli/bench_kernels.h"
 #include "spikegpt/cli/bench_timer.h"
 #include "spikegpt/cli/command.h"
@@ -21,10 +22,16 @@ namespace {
 
 struct BenchFlags {
   explicit BenchFlags(CLI::App& app) {
-    app.add_option("what", what, "train: whole training steps; kernels: one by one; all")
-        ->check(CLI::IsMember({"train", "kernels", "all"}))
+    app.add_option("what", what,
+                   "train: whole training steps; kernels: one by one; decode: token by token; prefill: prompts; events:\n"
+                   "products by density; stream: cost by position; all: the first five")
+        ->check(CLI::IsMember({"train", "kernels", "decode", "prefill", "events", "stream", "all"}))
         ->capture_default_str();
-    app.add_option("--arch", arch, "spikegpt, rwkv or event")->capture_default_str();
+    app.add_option("--arch", arch, "spikegpt, rwkv or event; without it event to decode, else spikegpt");
+    app.add_option("--model", folder, "decode, prefill, stream: a trained model instead of random weights");
+    app.add_option("--data", data, "the text it reads; without it tokens at random");
+    app.add_option("--type", type, "weights to decode with: f32, bf16, int8, int4 or all")->capture_default_str();
+    app.add_option("--tokens", tokens, "stream: how far to read")->capture_default_str()->check(CLI::Range(1000, 1 << 30));
     app.add_option("--preset", preset, "named size")->capture_default_str();
     app.add_option("--vocab-size", vocab_size, "V")->capture_default_str();
     app.add_option("--batch-size", batch_size, "B")->capture_default_str()->check(CLI::Range(1, 4096));
@@ -34,8 +41,14 @@ struct BenchFlags {
     app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
     app.add_flag("--json", json, "print one JSON object");
   }
+  bool wants(const std::string& bench) const { return what == bench || (what == "all" && bench != "stream"); }
+
   std::string what = "all";
-  std::string arch = "spikegpt";
+  std::string arch;
+  std::filesystem::path folder;
+  std::filesystem::path data;
+  std::string type = "all";
+  std::int64_t tokens = 1000000;
   std::string preset = "45m";
   int vocab_size = 205;
   int batch_size = 4;
@@ -70,8 +83,8 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1e3;
 }
 
-ModelConfig model_of(const BenchFlags& flags) {
-  ModelConfig config = default_config(flags.arch);
+ModelConfig model_of(const BenchFlags& flags, const std::string& default_arch) {
+  ModelConfig config = default_config(flags.arch.empty() ? default_arch : flags.arch);
   apply_preset(flags.preset, config);
   config.vocab_size = flags.vocab_size;
   if (flags.ctx_len > 0) config.ctx_len = flags.ctx_len;
@@ -142,20 +155,45 @@ void print_kernels(const Json& kernels) {
   }
 }
 
+std::vector<WeightType> types_of(const BenchFlags& flags) {
+  if (flags.type != "all") return {weight_type(flags.type)};
+  return {WeightType::kF32, WeightType::kBf16, WeightType::kInt8, WeightType::kInt4};
+}
+
+void bench_decoding(const BenchFlags& flags, Json& json) {
+  const ModelConfig config = model_of(flags, "event");
+  const std::vector<WeightType> types = types_of(flags);
+  const auto show = [&](const char* key, const Json& rows, void (*print)(const Json&)) {
+    json[key] = rows;
+    if (!flags.json) print(rows);
+  };
+  if (flags.wants("events")) show("events", bench_events(config, types), print_events);
+  if (!flags.wants("decode") && !flags.wants("prefill") && !flags.wants("stream")) return;
+  const DecodeModel model = decode_model(config, flags.folder, flags.data);
+  if (!flags.json) {
+    fmt::print("decoding {} {} x {}, V = {}\n", model.config.arch, model.config.n_layer, model.config.n_embd,
+               model.config.vocab_size);
+  }
+  if (flags.wants("decode")) show("decode", bench_decode(model, types), print_decode);
+  if (flags.wants("prefill")) show("prefill", bench_prefill(model, types), print_prefill);
+  if (flags.wants("stream")) show("stream", bench_stream(model, types.back(), flags.tokens), print_stream);
+}
+
 int bench(const BenchFlags& flags) {
-  const ModelConfig config = model_of(flags);
+  const ModelConfig config = model_of(flags, "spikegpt");
   Json json;
   json["simd"] = simd_target();
   json["threads"] = thread_count();
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
-  if (flags.what != "kernels") {
+  if (flags.wants("train")) {
     json["train"] = bench_train(flags, config);
     if (!flags.json) print_train(json["train"]);
   }
-  if (flags.what != "train") {
+  if (flags.wants("kernels")) {
     json["kernels"] = bench_kernels(config, flags.batch_size, gemm_precision(flags.precision));
     if (!flags.json) print_kernels(json["kernels"]);
   }
+  bench_decoding(flags, json);
   if (flags.json) fmt::print("{}\n", json.dump(2));
   return 0;
 }
@@ -163,7 +201,7 @@ int bench(const BenchFlags& flags) {
 }  // namespace
 
 std::function<int()> add_bench(CLI::App& app) {
-  app.footer("Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench kernels --json");
+  app.footer("Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench decode --arch event --type int8\n  spikegpt bench kernels --json");
   auto flags = std::make_shared<BenchFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "spikegpt/core/thread_pool.h"
+
 namespace spikegpt {
 
 namespace {
@@ -14,7 +16,12 @@ namespace {
 // OpenMP keeps the number for each thread apart; this one holds for the process. 0 = not chosen yet.
 std::atomic<int> chosen_threads = 0;
 
+thread_local int short_regions = 0;
+
 }  // namespace
+
+ShortRegions::ShortRegions() noexcept { ++short_regions; }
+ShortRegions::~ShortRegions() { --short_regions; }
 
 int thread_count() {
   const int chosen = chosen_threads;
@@ -44,6 +51,7 @@ void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
 #else
 void run_tasks(std::int64_t tasks, TaskFunction function, void* body) {
   if (tasks == 1) return function(body, 0, 0);
+  if (short_regions > 0 && ThreadPool::shared().run({tasks, function, body}, thread_count())) return;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(thread_count())
   for (std::int64_t task = 0; task < tasks; ++task) {
     function(body, task, omp_get_thread_num());

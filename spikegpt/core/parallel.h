@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <type_traits>
+#include <utility>
 
 namespace spikegpt {
 
@@ -11,6 +12,17 @@ namespace spikegpt {
 int thread_count();
 // Sets it for the whole process; 0 = one per processor this process may use.
 void set_thread_count(int threads);
+
+// While one exists, parallel_for runs on a pool of threads that a task reaches in half a microsecond, and that nobody
+// waits for who has not begun: what decoding needs, a few hundred short regions per token. OpenMP, whose threads the
+// dense products share, serves all else. May be nested; for the thread that runs the regions.
+class ShortRegions {
+ public:
+  ShortRegions() noexcept;
+  ~ShortRegions();
+  ShortRegions(const ShortRegions&) = delete;
+  ShortRegions& operator=(const ShortRegions&) = delete;
+};
 
 namespace detail {
 using TaskFunction = void (*)(void* body, std::int64_t task, int worker);
@@ -33,6 +45,22 @@ void parallel_for(std::int64_t tasks, Body&& body) {
         }
       },
       const_cast<std::remove_const_t<Plain>*>(&body));
+}
+
+// Elements of work below which sharing it costs more than it saves: a fork and a join take a microsecond or two.
+inline constexpr std::int64_t kSerialWork = 16384;
+
+// The same for tasks that together touch `elements` elements: on the calling thread alone where that is quicker.
+template <class Body>
+void parallel_for(std::int64_t tasks, std::int64_t elements, Body&& body) {
+  if (elements >= kSerialWork) return parallel_for(tasks, std::forward<Body>(body));
+  for (std::int64_t task = 0; task < tasks; ++task) {
+    if constexpr (std::is_invocable_v<Body&, std::int64_t, int>) {
+      body(task, 0);
+    } else {
+      body(task);
+    }
+  }
 }
 
 }  // namespace spikegpt

@@ -107,7 +107,7 @@ HWY_EXPORT(norm_backward_bf16);
 template <class A>
 void layer_norm_forward(std::int64_t rows, std::int64_t channels,
                         const LayerNormForward<A>& norm) noexcept {
-  parallel_for(piece_count(rows, kRowsPerTask), [&](std::int64_t task) {
+  parallel_for(piece_count(rows, kRowsPerTask), rows * channels, [&](std::int64_t task) {
     const Piece piece = piece_at(rows, task, kRowsPerTask);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(norm_forward_f32)(piece, channels, norm);

@@ -9,6 +9,7 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "spikegpt/core/inline.h"
@@ -131,7 +132,7 @@ SPIKEGPT_INLINE Group next_group(const std::int32_t* index, std::int64_t count, 
 }
 
 // Rows fetched before they are needed, from a list and one after the other.
-constexpr std::int64_t kAhead = 6;
+constexpr std::int64_t kAhead = 12;
 constexpr std::int64_t kAheadDense = 16;
 
 template <class W>
@@ -427,9 +428,14 @@ bool PackedRunner::find_active(std::int64_t rows, std::span<const PackedProduct>
 void PackedRunner::run(std::int64_t rows, std::span<const PackedProduct> products) {
   ensure(products.size() <= list_of_.size(), "more products than the runner was made for");
   ensure(path != ProductPath::kEvents || rows <= kMaxEventRows, "too many rows for events");
+  const auto start = std::chrono::steady_clock::now();
   const bool may_gather = path != ProductPath::kDense && rows <= kMaxEventRows;
-  if (may_gather && (find_active(rows, products) || path == ProductPath::kEvents)) return run_events(rows, products);
-  run_dense(rows, products);
+  if (may_gather && (find_active(rows, products) || path == ProductPath::kEvents)) {
+    run_events(rows, products);
+  } else {
+    run_dense(rows, products);
+  }
+  seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> products) {

@@ -57,7 +57,8 @@ class PackedRunner {
   void run(std::int64_t rows, std::span<const PackedProduct> products);
 
   ProductPath path = ProductPath::kAuto;
-  ProductWork work;  // added to
+  ProductWork work;      // added to
+  double seconds = 0.0;  // spent in products, added to
 
  private:
   void run_events(std::int64_t rows, std::span<const PackedProduct> products);

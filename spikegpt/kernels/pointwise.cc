@@ -153,7 +153,7 @@ HWY_EXPORT(widen);
 
 template <class Body>
 void for_each_piece(std::int64_t n, const Body& body) {
-  parallel_for(piece_count(n), [&](std::int64_t task) { body(piece_at(n, task)); });
+  parallel_for(piece_count(n), n, [&](std::int64_t task) { body(piece_at(n, task)); });
 }
 
 }  // namespace

@@ -259,7 +259,7 @@ template <class A>
 std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron,
                                 FireMode mode, const SpikeScanForward<A>& scan) noexcept {
   std::atomic<std::int64_t> spikes = 0;
-  parallel_for(tile_count(shape), [&](std::int64_t task) {
+  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     const bool smooth = mode == FireMode::kSmooth;
     if constexpr (std::is_same_v<A, float>) {
@@ -275,7 +275,7 @@ template <class A, class D>
 void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron, FireMode mode,
                          const SpikeScanBackward<A, D>& scan) noexcept {
   const bool smooth = mode == FireMode::kSmooth;
-  parallel_for(tile_count(shape), [&](std::int64_t task) {
+  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(backward_f32)(shape, neuron, smooth, scan, tile);
@@ -292,7 +292,7 @@ template <class A>
 void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode,
                           const A* distance, A* spikes) noexcept {
   const bool smooth = mode == FireMode::kSmooth;
-  parallel_for(piece_count(n), [&](std::int64_t task) {
+  parallel_for(piece_count(n), n, [&](std::int64_t task) {
     const Piece piece = piece_at(n, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(spikes_f32)

@@ -131,7 +131,7 @@ HWY_EXPORT(unmix_bf16);
 
 template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
-  parallel_for(tile_count(shape), [&](std::int64_t task) {
+  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(mix_f32)(shape, shift, tile);
@@ -143,7 +143,7 @@ void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>&
 
 template <class A>
 void token_shift_backward(const SequenceShape& shape, const TokenShiftBackward<A>& shift) noexcept {
-  parallel_for(tile_count(shape), [&](std::int64_t task) {
+  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(unmix_f32)(shape, shift, tile);

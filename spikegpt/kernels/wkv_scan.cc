@@ -312,7 +312,7 @@ HWY_EXPORT(wkv_backward_bf16);
 template <class A>
 void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
                  const WkvForward<A>& scan) noexcept {
-  parallel_for(tile_count(shape), [&](std::int64_t task) {
+  parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(wkv_forward_f32)(shape, weights, scan, tile);
@@ -325,7 +325,7 @@ void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
 template <class A>
 void wkv_backward(const SequenceShape& shape, const WkvWeights& weights,
                   const WkvBackward<A>& scan) noexcept {
-  parallel_for(tile_count(shape), [&](std::int64_t task, int worker) {
+  parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task, int worker) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(wkv_backward_f32)(shape, weights, scan, tile, worker);

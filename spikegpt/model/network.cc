@@ -1,6 +1,7 @@
 #include "spikegpt/model/network.h"
 
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "spikegpt/core/error.h"
@@ -21,6 +22,17 @@ bool all_finite(const float* values, std::int64_t count) {
   }
   return true;
 }
+
+// Short parallel regions for a packed model, which never calls the library of dense products.
+class Regions {
+ public:
+  explicit Regions(bool are_short) {
+    if (are_short) short_.emplace();
+  }
+
+ private:
+  std::optional<ShortRegions> short_;
+};
 
 // The parts of a flat vector, found once.
 struct Bound {
@@ -69,6 +81,7 @@ class NetworkOf final : public TrainableNetwork {
 
   void forward(const TokenBatch& batch, const RunOptions& run) override {
     check(batch);
+    const Regions regions(packed_ != nullptr);
     begin(batch, run);
     embed();
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -80,6 +93,7 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
+    const Regions regions(packed_ != nullptr);
     head_.forward(count, head_input(first), out, pass_.runner);
   }
 

@@ -1,0 +1,311 @@
+#include "spikegpt/cli/bench_decode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <numeric>
+
+#include "spikegpt/cli/bench_timer.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/core/random.h"
+#include "spikegpt/data/text_corpus.h"
+#include "spikegpt/kernels/gemm.h"
+#include "spikegpt/model/init.h"
+#include "spikegpt/model/model_files.h"
+#include "spikegpt/text/tokenizer.h"
+#include "spikegpt/train/calibration.h"
+
+namespace spikegpt::cli {
+namespace {
+
+constexpr std::int64_t kWarmUp = 64;    // tokens: past the start of the text
+constexpr std::int64_t kPassage = 256;  // tokens timed at once
+constexpr double kSecondsPerRow = 1.0;
+
+// One way to decode.
+struct Way {
+  WeightType type;
+  bool folded;
+  ProductPath path;
+};
+
+std::vector<Way> ways(const ModelConfig& config, const std::vector<WeightType>& types) {
+  std::vector<Way> all;
+  for (const WeightType type : types) {
+    all.push_back({type, false, ProductPath::kDense});
+    if (config.is_event()) all.push_back({type, true, ProductPath::kDense});
+    all.push_back({type, config.is_event(), ProductPath::kAuto});
+  }
+  return all;
+}
+
+const char* name_of(ProductPath path) { return path == ProductPath::kDense ? "dense" : "events"; }
+
+struct DecodeFigures {
+  double seconds = 0.0;  // per token, the best passage
+  ProductWork work;      // of all tokens counted
+  std::int64_t tokens = 0;
+  double firing_rate = 0.0;
+};
+
+// Reads the text token by token, passage by passage, always the same one, so that only the machine's mood differs.
+DecodeFigures measure(const PackedModel& packed, const DecodeModel& model, ProductPath path) {
+  Session session(packed);
+  session.runner().path = path;
+  const std::span<const std::int32_t> text(model.text);
+  session.feed(text.first(kWarmUp));
+  const SessionState start = session.state();
+  session.runner().work = {};
+  DecodeFigures figures;
+  figures.seconds = 1e9;
+  const Timer all;
+  do {
+    session.set_state(start);
+    const Timer timer;
+    for (std::int64_t i = 0; i < kPassage; ++i) session.feed(text.subspan(static_cast<std::size_t>(kWarmUp + i), 1));
+    figures.seconds = std::min(figures.seconds, timer.seconds() / kPassage);
+    figures.tokens += kPassage;
+  } while (all.seconds() < kSecondsPerRow);
+  figures.work = session.runner().work;
+  figures.firing_rate = session.firing_rate();
+  return figures;
+}
+
+Json row_of(const Way& way, const PackedModel& packed, const DecodeFigures& figures) {
+  const auto per_token = [&](std::int64_t count) { return static_cast<double>(count) / static_cast<double>(figures.tokens); };
+  const double bytes = per_token(figures.work.weight_bytes);
+  const double bandwidth = read_bandwidth(packed.size_in_bytes());
+  Json row;
+  row["type"] = name_of(way.type);
+  row["path"] = name_of(way.path);
+  row["token_shift"] = packed.folded() ? "folded" : "separate";
+  row["tokens_per_second"] = 1.0 / figures.seconds;
+  row["weight_bytes_per_token"] = bytes;
+  row["model_bytes"] = packed.size_in_bytes();
+  row["share_of_read_bandwidth"] = bytes / figures.seconds / bandwidth;
+  row["read_bandwidth"] = bandwidth;
+  row["firing_rate"] = figures.firing_rate;
+  row["accumulates_per_token"] = per_token(figures.work.accumulates);
+  row["multiply_accumulates_per_token"] = per_token(figures.work.multiply_accumulates);
+  return row;
+}
+
+}  // namespace
+
+DecodeModel decode_model(const ModelConfig& config, const std::filesystem::path& folder,
+                         const std::filesystem::path& data) {
+  DecodeModel model;
+  if (!folder.empty()) {
+    StoredModel stored = load_model(folder);
+    model.config = stored.config;
+    model.parameters = std::move(stored.parameters);
+  } else {
+    model.config = config;
+    model.parameters = AlignedBuffer<float>(static_cast<std::size_t>(ParameterLayout(config).flat_size()));
+    initialise(config, InitKind::kDefault, 1, model.parameters.data());
+  }
+  if (!data.empty()) {
+    if (folder.empty()) throw Error(ErrorKind::kInvalidArgument, "--data needs --model: random weights have no tokenizer");
+    const EncodedFile text = encode_text_file(data, *load_tokenizer(folder));
+    model.text.resize(static_cast<std::size_t>(std::min<std::int64_t>(text.tokens->size(), 1 << 16)));
+    text.tokens->read(0, model.text);
+  } else {
+    RandomStream random(1, RandomPurpose::kBatch);
+    for (int i = 0; i < 4096; ++i) {
+      model.text.push_back(static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(model.config.vocab_size))));
+    }
+  }
+  if (static_cast<std::int64_t>(model.text.size()) < kWarmUp + kPassage) {
+    throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens; expected at least {}", data.string(),
+                model.text.size(), kWarmUp + kPassage);
+  }
+  if (folder.empty()) calibrate_gains(model.config, std::span(model.text).first(256), model.parameters.data());
+  return model;
+}
+
+double read_bandwidth(std::size_t bytes) {
+  const auto words = static_cast<std::int64_t>(bytes / sizeof(std::uint64_t));
+  const AlignedBuffer<std::uint64_t> buffer(static_cast<std::size_t>(words));
+  for (std::uint64_t& word : buffer.span()) word = 1;
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::atomic<std::uint64_t> total = 0;
+  const double seconds = median_seconds([&] {
+    parallel_for((words + kPiece - 1) / kPiece, [&](std::int64_t task) {
+      const std::int64_t end = std::min(words, (task + 1) * kPiece);
+      const std::uint64_t* const from = buffer.data() + task * kPiece;
+      total += std::accumulate(from, static_cast<const std::uint64_t*>(buffer.data() + end), std::uint64_t{0});
+    });
+  });
+  ensure(total > 0, "nothing was read");
+  return static_cast<double>(bytes) / seconds;
+}
+
+Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types) {
+  Json rows = Json::array();
+  for (const Way& way : ways(model.config, types)) {
+    const PackedModel packed(model.config, model.parameters.data(), {way.type, way.folded});
+    rows.push_back(row_of(way, packed, measure(packed, model, way.path)));
+  }
+  return rows;
+}
+
+Json bench_prefill(const DecodeModel& model, const std::vector<WeightType>& types) {
+  Json rows = Json::array();
+  const std::int64_t chunk = std::min<std::int64_t>(256, static_cast<std::int64_t>(model.text.size()));
+  for (const WeightType type : types) {
+    const PackedModel packed(model.config, model.parameters.data(), default_pack_options(model.config, type));
+    Session session(packed, chunk);
+    const auto prompt = std::span(model.text).first(static_cast<std::size_t>(chunk));
+    session.feed(prompt);
+    session.runner().work = {};
+    session.runner().seconds = 0.0;
+    std::int64_t reads = 0;
+    double best = 1e9;
+    const Timer all;
+    while (reads < 3 || all.seconds() < kSecondsPerRow) {
+      const Timer timer;
+      session.feed(prompt);
+      best = std::min(best, timer.seconds());
+      ++reads;
+    }
+    const double in_products = session.runner().seconds / all.seconds();
+    const ProductWork& work = session.runner().work;
+    const auto operations = static_cast<double>(2 * work.multiply_accumulates + work.accumulates) / static_cast<double>(reads);
+    Json row;
+    row["type"] = name_of(type);
+    row["chunk"] = chunk;
+    row["tokens_per_second"] = static_cast<double>(chunk) / best;
+    row["share_in_products"] = in_products;
+    row["product_gflops"] = 1e-9 * operations / (best * in_products);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens) {
+  const PackedModel packed(model.config, model.parameters.data(), default_pack_options(model.config, type));
+  Session session(packed);
+  Json rows = Json::array();
+  std::vector<double> times;
+  constexpr std::int64_t kSpan = 1000;  // tokens of one figure
+  std::int64_t next_figure = 1000;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    const Timer timer;
+    session.feed({&model.text[static_cast<std::size_t>(i) % model.text.size()], 1});
+    times.push_back(timer.seconds());
+    if (static_cast<std::int64_t>(times.size()) < kSpan) continue;
+    std::nth_element(times.begin(), times.begin() + kSpan / 2, times.end());
+    if (i + 1 >= next_figure) {
+      rows.push_back({{"position", i + 1},
+                      {"microseconds_per_token", 1e6 * times[kSpan / 2]},
+                      {"state_bytes", session.state().memory.size_in_bytes()}});
+      next_figure *= 10;
+    }
+    times.clear();
+  }
+  return rows;
+}
+
+Json bench_events(const ModelConfig& config, const std::vector<WeightType>& types) {
+  const std::int64_t in = config.n_embd;
+  const std::int64_t out = config.hidden_size();
+  RandomStream random(1, RandomPurpose::kBatch);
+  std::vector<float> weights(static_cast<std::size_t>(in * out));
+  for (float& weight : weights) weight = static_cast<float>(random.next_normal());
+  constexpr std::size_t kWorkingSet = std::size_t{96} << 20;  // bytes: more than the caches hold
+  Json json = Json::array();
+  for (const WeightType type : types) {
+    std::vector<PackedMatrix> matrices;
+    std::size_t bytes = 0;
+    while (bytes < kWorkingSet) {
+      matrices.emplace_back(type, in, out, weights.data());
+      bytes += matrices.back().size_in_bytes();
+    }
+    std::vector<float> x(static_cast<std::size_t>(in));
+    std::vector<float> y(static_cast<std::size_t>(out));
+    PackedRunner runner(1, in);
+    const auto best_seconds = [&](ProductPath path, double density) {
+      runner.path = path;
+      double best = 1e9;
+      for (int repeat = 0; repeat < 12; ++repeat) {
+        for (float& value : x) value = random.next_uniform() < density ? 1.0f : 0.0f;
+        const Timer timer;
+        for (const PackedMatrix& matrix : matrices) {
+          const PackedProduct products[] = {{&matrix, x.data(), y.data()}};
+          runner.run(1, products);
+        }
+        best = std::min(best, timer.seconds());
+      }
+      return best;
+    };
+    const double dense = best_seconds(ProductPath::kDense, 0.2);
+    Json entry;
+    entry["type"] = name_of(type);
+    entry["dense_bytes_per_second"] = static_cast<double>(bytes) / dense;
+    double break_even = 1.0;
+    for (const double density : {0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0}) {
+      const double speedup = dense / best_seconds(ProductPath::kEvents, density);
+      entry["curve"].push_back({{"density", density}, {"speedup", speedup}});
+      if (speedup < 1.0 && break_even == 1.0) break_even = density;
+    }
+    entry["break_even"] = break_even;
+    json.push_back(entry);
+  }
+  return json;
+}
+
+void print_decode(const Json& rows) {
+  fmt::print("{:<6} {:<8} {:<10} {:>10} {:>12} {:>12} {:>9} {:>9}\n", "type", "path", "shift", "tokens/s",
+             "MB/token", "of bandwidth", "firing", "x dense");
+  std::map<std::string, double> dense;  // the fastest dense way of a type
+  for (const Json& row : rows) {
+    if (row["path"] != "dense") continue;
+    double& best = dense[row["type"].get<std::string>()];
+    best = std::max(best, row["tokens_per_second"].get<double>());
+  }
+  for (const Json& row : rows) {
+    const double speed = row["tokens_per_second"].get<double>();
+    fmt::print("{:<6} {:<8} {:<10} {:>10.0f} {:>12.3f} {:>10.0f} % {:>7.1f} % {:>9.2f}\n", row["type"].get<std::string>(),
+               row["path"].get<std::string>(), row["token_shift"].get<std::string>(), speed,
+               1e-6 * row["weight_bytes_per_token"].get<double>(), 100.0 * row["share_of_read_bandwidth"].get<double>(),
+               100.0 * row["firing_rate"].get<double>(), speed / dense[row["type"].get<std::string>()]);
+  }
+  fmt::print("\n");
+}
+
+void print_prefill(const Json& rows) {
+  fmt::print("{:<6} {:>8} {:>10} {:>14} {:>12}\n", "type", "chunk", "tokens/s", "in products", "GFLOP/s");
+  for (const Json& row : rows) {
+    fmt::print("{:<6} {:>8} {:>10.0f} {:>12.0f} % {:>12.1f}\n", row["type"].get<std::string>(), row["chunk"].get<int>(),
+               row["tokens_per_second"].get<double>(), 100.0 * row["share_in_products"].get<double>(),
+               row["product_gflops"].get<double>());
+  }
+  fmt::print("\n");
+}
+
+void print_stream(const Json& rows) {
+  fmt::print("{:>12} {:>16} {:>14}\n", "position", "microseconds", "state [bytes]");
+  for (const Json& row : rows) {
+    fmt::print("{:>12} {:>16.1f} {:>14}\n", row["position"].get<std::int64_t>(),
+               row["microseconds_per_token"].get<double>(), row["state_bytes"].get<std::int64_t>());
+  }
+  fmt::print("\n");
+}
+
+void print_events(const Json& json) {
+  fmt::print("speed-up of events over the dense product of the same type, by the share of active inputs\n{:<8}", "type");
+  for (const Json& point : json.at(0)["curve"]) fmt::print("{:>7.0f}%", 100.0 * point["density"].get<double>());
+  fmt::print("{:>12} {:>12}\n", "break-even", "dense GB/s");
+  for (const Json& entry : json) {
+    fmt::print("{:<8}", entry["type"].get<std::string>());
+    for (const Json& point : entry["curve"]) fmt::print("{:>8.2f}", point["speedup"].get<double>());
+    fmt::print("{:>11.0f}% {:>12.1f}\n", 100.0 * entry["break_even"].get<double>(),
+               1e-9 * entry["dense_bytes_per_second"].get<double>());
+  }
+  fmt::print("\n");
+}
+
+}  // namespace spikegpt::cli

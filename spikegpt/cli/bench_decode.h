@@ -1,0 +1,44 @@
+// Speed of decoding and of reading prompts, for dense and event-driven products and every weight type.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "spikegpt/core/json_fields.h"
+#include "spikegpt/infer/session.h"
+#include "spikegpt/model/config.h"
+
+namespace spikegpt::cli {
+
+// The model to measure: its parameters, and tokens that make it fire as it does on text.
+struct DecodeModel {
+  ModelConfig config;
+  AlignedBuffer<float> parameters;
+  std::vector<std::int32_t> text;
+};
+// A stored model with the beginning of `data`, or without a folder one of that configuration: first weights, gains
+// calibrated, tokens at random.
+DecodeModel decode_model(const ModelConfig& config, const std::filesystem::path& folder,
+                         const std::filesystem::path& data);
+
+// Bytes per second that all threads together read from a buffer of that size, over and over.
+double read_bandwidth(std::size_t bytes);
+
+// Rows {type, path, token_shift, tokens_per_second, weight_bytes_per_token,
+// share_of_read_bandwidth, firing_rate, ...}: dense in both layouts of the token shift, and events.
+Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types);
+// Rows {type, chunk, tokens_per_second, share_of_products}.
+Json bench_prefill(const DecodeModel& model, const std::vector<WeightType>& types);
+// Microseconds per token near the given positions of one endless stream.
+Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens);
+// Rows {type, density, speedup} and {type, break_even}: one matrix shape, many copies, too large for the caches.
+Json bench_events(const ModelConfig& config, const std::vector<WeightType>& types);
+
+void print_decode(const Json& rows);
+void print_prefill(const Json& rows);
+void print_stream(const Json& json);
+void print_events(const Json& json);
+
+}  // namespace spikegpt::cli
