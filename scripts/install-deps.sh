@@ -8,6 +8,7 @@ base=(
   libhwy-dev             # Highway: vector code chosen at run time
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev
   libutf8proc-dev libpcre2-dev libzip-dev libxxhash-dev
+  libcairo2-dev          # cairo: pictures as SVG and PNG
   libgtest-dev libbenchmark-dev
 )
 demo=(bible-kjv bible-kjv-text)

@@ -1,16 +1,15 @@
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/spike_recorder.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/safetensors.h"
-#include "spikegpt/model/spike_sites.h"
 #include "spikegpt/text/tokenizer.h"
 
 namespace spikegpt::cli {
@@ -22,7 +21,12 @@ struct TraceFlags {
     app.add_option("--tokens", tokens, "token ids, as 5,17,3; @FILE reads them from a file");
     app.add_option("--prompt", prompt, "text instead of token ids");
     app.add_option("--targets", targets, "the token after each, as ids: adds the loss and all gradients");
-    app.add_option("--out", out, "safetensors file to write")->required();
+    app.add_option("--out", out, "safetensors file to write");
+    app.add_option("--raster", raster, "picture of every spike, neurons over tokens: a .svg or .png file");
+    app.add_option("--profile", profile, "picture of the firing rate of every layer and site: a .svg or .png file");
+    app.add_option("--layers", layers, "only these layers in the raster, as 0,3,11")->delimiter(',');
+    app.add_option("--site", site, "only this site in the raster, such as lif1 (the names of --out)");
+    app.add_option("--neurons", neurons, "only these neurons of every site in the raster, as 0:256");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_flag("--l2wrap", l2wrap, "add the training term of SPEC.md 6 to the gradients");
@@ -32,6 +36,11 @@ struct TraceFlags {
   std::string prompt;
   std::string targets;
   std::filesystem::path out;
+  std::filesystem::path raster;
+  std::filesystem::path profile;
+  std::vector<int> layers;
+  std::string site;
+  std::string neurons;
   bool published_rescale = false;
   bool l2wrap = false;
 };
@@ -41,47 +50,6 @@ std::vector<TokenId> parse_ids(const char* flag, const std::string& text) {
   return parse_token_ids(flag, text.starts_with("@") ? read_text(text.substr(1)) : text);
 }
 
-// Keeps every spike train and potential.
-class Recorder final : public Probe {
- public:
-  explicit Recorder(const ModelConfig& config)
-      : sites_(spike_sites(config)), threshold_(static_cast<float>(config.v_threshold)) {}
-
-  void on_spikes(const SpikeRecord& record) override {
-    const std::string& name = sites_[static_cast<std::size_t>(record.site)].name;
-    const auto count = static_cast<std::size_t>(record.batch * record.tokens * record.neurons);
-    const std::vector<std::int64_t> shape = {record.batch, record.tokens, record.neurons};
-    const auto* spikes = static_cast<const float*>(record.spikes);
-    const auto* distance = static_cast<const float*>(record.distance);
-    Train& train = trains_[name];
-    train.shape = shape;
-    train.spikes.resize(count);
-    train.membrane.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      train.spikes[i] = spikes[i] != 0.0f ? 1 : 0;
-      train.membrane[i] = distance[i] + threshold_;
-    }
-  }
-
-  void add_views(std::vector<TensorView>& views) const {
-    for (const auto& [name, train] : trains_) {
-      views.push_back({name, DType::kU8, train.shape, std::as_bytes(std::span(train.spikes))});
-      views.push_back({"membrane." + name.substr(name.find('.') + 1), DType::kF32, train.shape,
-                       std::as_bytes(std::span(train.membrane))});
-    }
-  }
-
- private:
-  struct Train {
-    std::vector<std::int64_t> shape;
-    std::vector<std::uint8_t> spikes;
-    std::vector<float> membrane;  // charged: before the reset
-  };
-  std::vector<SpikeSite> sites_;
-  float threshold_;
-  std::map<std::string, Train> trains_;
-};
-
 std::vector<TokenId> tokens_to_trace(const TraceFlags& flags) {
   if (flags.tokens.empty() == flags.prompt.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "give either --tokens or --prompt");
@@ -89,6 +57,49 @@ std::vector<TokenId> tokens_to_trace(const TraceFlags& flags) {
   if (!flags.tokens.empty()) return parse_ids("--tokens", flags.tokens);
   const auto tokenizer = load_tokenizer(flags.folder);
   return tokenizer->encode(flags.prompt).ids;
+}
+
+// The tokens as they are written in the text; empty without a tokenizer.
+std::vector<std::string> labels_of(const TraceFlags& flags, const std::vector<TokenId>& tokens) {
+  std::vector<std::string> labels;
+  try {
+    const auto tokenizer = load_tokenizer(flags.folder);
+    for (const TokenId token : tokens) {
+      const bool known = token < static_cast<TokenId>(tokenizer->vocab_size());
+      labels.push_back(known ? tokenizer->decode(std::vector<TokenId>{token}) : fmt::format("<{}>", token));
+      if (labels.back() == " ") labels.back() = "\u2423";
+      if (labels.back() == "\n") labels.back() = "\u21b5";
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kNotFound) throw;
+  }
+  return labels;
+}
+
+void draw_pictures(const TraceFlags& flags, const ModelConfig& config, const SpikeRecorder& recorder,
+                   const std::vector<TokenId>& tokens) {
+  if (flags.raster.empty() && flags.profile.empty()) return;
+  if (recorder.trains().empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "{}: arch {} has no neurons to draw", flags.folder.string(), config.arch);
+  }
+  const std::string name = fmt::format("{}, {} {} x {}", flags.folder.filename().string(), config.arch, config.n_layer,
+                                       config.n_embd);
+  const auto write = [](const std::filesystem::path& path, const std::string& picture) {
+    write_text_atomically(path, picture);
+    fmt::print("{}\n", path.string());
+  };
+  if (!flags.raster.empty()) {
+    const RasterSelection selection = {flags.layers, flags.site, flags.neurons};
+    Raster raster = make_raster(config, recorder, selection);
+    raster.title = fmt::format("Spikes of {}: {:.1f} % of the neurons fire per token", name, 100.0 * recorder.firing_rate());
+    raster.token_labels = labels_of(flags, tokens);
+    write(flags.raster, raster.draw(plot_format(flags.raster)));
+  }
+  if (!flags.profile.empty()) {
+    LineChart chart = make_profile(config, recorder);
+    chart.title = "Firing rates of " + name;
+    write(flags.profile, chart.draw(plot_format(flags.profile)));
+  }
 }
 
 int trace(const TraceFlags& flags) {
@@ -102,15 +113,22 @@ int trace(const TraceFlags& flags) {
     throw Error(ErrorKind::kInvalidArgument, "{} targets for {} tokens; expected one for each",
                 targets.size(), tokens.size());
   }
+  if (flags.out.empty() && flags.raster.empty() && flags.profile.empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "nothing to write: give --out, --raster or --profile");
+  }
+  if (!flags.raster.empty()) plot_format(flags.raster);
+  if (!flags.profile.empty()) plot_format(flags.profile);
   const auto T = static_cast<std::int64_t>(tokens.size());
   NetworkOptions options;
   options.plan = {1, T, !targets.empty(), false};
   const auto network = make_network(model.config, options);
   network->set_parameters(model.parameters.data());
-  Recorder recorder(model.config);
+  SpikeRecorder recorder(model.config);
   RunOptions run;
   run.probe = &recorder;
   network->forward({tokens}, run);
+  draw_pictures(flags, model.config, recorder, tokens);
+  if (flags.out.empty()) return 0;
 
   std::vector<TensorView> views;
   views.push_back({"tokens", DType::kI32, {1, T}, std::as_bytes(std::span(tokens))});
@@ -143,9 +161,10 @@ int trace(const TraceFlags& flags) {
 
 std::function<int()> add_trace(CLI::App& app) {
   app.footer(
-      "Writes logits, \"spikes.*\" (0 or 1) and \"membrane.*\" (potential before the reset) of every neuron at\n"
+      "Writes logits, \"spikes.*\" (0 or 1; whole numbers where the model has more) and \"membrane.*\" (potential before the reset) of every neuron at\n"
       "every token; with --targets also \"loss\" and \"grad.*\" of every parameter. Example:\n"
-      "  spikegpt trace my-model --prompt \"In the beginning\" --out trace.safetensors");
+      "  spikegpt trace my-model --prompt \"In the beginning\" --out trace.safetensors\n"
+      "  spikegpt trace my-model --prompt \"In the beginning\" --raster spikes.svg --profile rates.png");
   auto flags = std::make_shared<TraceFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {

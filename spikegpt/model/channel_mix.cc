@@ -20,6 +20,7 @@ ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, Gem
     : layer_(layer),
       half_(half),
       hidden_site_(hidden_site(config, layer, half)),
+      squares_(hidden_site_ < 0 || config.squared_current),
       hidden_size_(config.hidden_size()),
       receptance_(config.n_embd, config.n_embd, precision, trainable),
       key_(config.hidden_size(), config.n_embd, precision, trainable),
@@ -29,6 +30,7 @@ ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, con
     : layer_(layer),
       half_(half),
       hidden_site_(hidden_site(config, layer, half)),
+      squares_(hidden_site_ < 0 || config.squared_current),
       hidden_size_(config.hidden_size()),
       receptance_(packed.receptance),
       key_(packed.key),
@@ -68,12 +70,12 @@ void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
   A* const spikes = pass.scratch->wide[0];
   mixed_products<A>(pass, shift_of(pass, weights, keep.input, pass.state_out),
                     {{{&receptance_, keep.receptance},
-                      {&key_, fires ? keep.key : keep.hidden, fires ? Epilogue::kNone : Epilogue::kSquaredRelu}}},
+                      {&key_, fires ? keep.key : keep.hidden, squares_ ? Epilogue::kSquaredRelu : Epilogue::kNone}}},
                     pass.scratch->wide[0]);
   if (fires) {
     neurons_forward<A>(pass, {.site = hidden_site_, .neurons = hidden_size_, .current = keep.key,
                               .gain = weights.gain, .spikes = spikes,
-                              .distance = keep.hidden_distance});
+                              .distance = keep.hidden_distance, .rectified = true});
   }
   value_.forward(rows, fires ? spikes : keep.hidden, keep.value, pass.runner);
   sigmoid_gate_forward(pass.shape.size(), keep.receptance, keep.value, out);
@@ -95,13 +97,14 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
     squared_relu_backward(rows * hidden_size_, keep.hidden, d_hidden);
   } else {
     A* const spikes = pass.scratch->wide[1];
-    spikes_from_distance(rows * hidden_size_, pass.neuron, pass.fire,
+    spikes_from_distance(rows * hidden_size_, rectified_neuron(pass.neuron), pass.fire,
                          keep.hidden_distance, spikes);
     value_.backward_weight(rows, d_value, spikes, gradients.value);
     neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = hidden_size_,
                                   .distance = keep.hidden_distance, .d_spikes = d_hidden,
                                   .current = keep.key, .gain = weights.gain,
-                                  .d_current = d_hidden, .d_gain = gradients.gain});
+                                  .d_current = d_hidden, .d_gain = gradients.gain, .rectified = true});
+    if (squares_) squared_relu_backward(rows * hidden_size_, keep.key, d_hidden);
   }
 
   token_shift_forward(pass.shape, shift_of<A>(pass, weights, keep.input, nullptr));

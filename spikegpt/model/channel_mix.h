@@ -41,6 +41,7 @@ class ChannelMix {
   int layer_;
   BlockHalf half_;
   int hidden_site_;  // -1 for relu(k)^2; else neurons take its place
+  bool squares_;     // relu(k)^2, and then neurons or not
   std::int64_t hidden_size_;
   Linear receptance_;
   Linear key_;

@@ -32,6 +32,7 @@ struct ModelConfig {
   bool detach_reset = false;
   int spike_levels = 1;
   bool signed_spikes = false;
+  bool squared_current = false;
   std::string surrogate = "atan";
   double alpha = 2.0;
 
@@ -62,7 +63,8 @@ struct ModelConfig {
     visitor("decay_input", self.decay_input, "divide the input by tau as well");
     visitor("detach_reset", self.detach_reset, "no gradient through the reset");
     visitor("spike_levels", self.spike_levels, "spikes a neuron may send per token: one per v_threshold it reaches");
-    visitor("signed_spikes", self.signed_spikes, "potentials below -v_threshold send negative spikes");
+    visitor("signed_spikes", self.signed_spikes, "potentials below -v_threshold send negative spikes (not in hidden layers)");
+    visitor("squared_current", self.squared_current, "arch event: hidden neurons read relu(k)^2 instead of k");
     visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
     visitor("alpha", self.alpha, "steepness of the surrogate");
   }

@@ -2,6 +2,11 @@
 
 namespace spikegpt {
 
+LifParameters rectified_neuron(LifParameters neuron) {
+  neuron.is_signed = false;
+  return neuron;
+}
+
 template <class A>
 void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   SpikeScanForward<A> scan;
@@ -12,7 +17,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
   const SequenceShape shape = pass.with_channels(layer.neurons);
-  const std::int64_t count = spike_scan_forward(shape, pass.neuron, pass.fire, scan);
+  const std::int64_t count = spike_scan_forward(shape, layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire, scan);
   if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
   if (pass.probe == nullptr) return;
   pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>,
@@ -29,7 +34,8 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   scan.d_current = layer.d_current;
   scan.d_gain = layer.d_gain;
   scan.scratch = pass.scratch->sums;
-  spike_scan_backward(pass.with_channels(layer.neurons), pass.neuron, pass.fire, scan);
+  spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire,
+                      scan);
 }
 
 template void neurons_forward(const Pass<float>&, const NeuronForward<float>&);

@@ -5,6 +5,9 @@
 
 namespace spikegpt {
 
+// The neurons of a hidden layer have a non-linearity's part to play: with signed spikes they would have none.
+LifParameters rectified_neuron(LifParameters neuron);
+
 template <class A>
 struct NeuronForward {
   int site = 0;
@@ -13,6 +16,7 @@ struct NeuronForward {
   const float* gain = nullptr;  // [neurons] or null
   A* spikes = nullptr;
   A* distance = nullptr;        // kept for backward
+  bool rectified = false;       // no negative spikes, whatever the configuration says
 };
 template <class A>
 void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer);
@@ -27,6 +31,7 @@ struct NeuronBackward {
   const float* gain = nullptr;
   A* d_current = nullptr;       // may be d_spikes where the types agree
   float* d_gain = nullptr;
+  bool rectified = false;
 };
 template <class A, class D>
 void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer);

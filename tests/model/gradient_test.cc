@@ -122,13 +122,28 @@ void other_reset(ModelConfig& c) { c.v_reset = -0.4, c.v_threshold = 0.8; }
 void sigmoid_surrogate(ModelConfig& c) { c.surrogate = "sigmoid", c.alpha = 4.0; }
 void erf_surrogate(ModelConfig& c) { c.surrogate = "erf", c.arch = "event"; }
 
+void signed_spikes(ModelConfig& config) {
+  event_arch(config);
+  config.v_reset.reset();
+  config.signed_spikes = true;
+  config.spike_levels = 2;
+}
+void squared_current(ModelConfig& config) {
+  event_arch(config);
+  config.v_reset.reset();
+  config.squared_current = true;
+  config.spike_levels = 3;
+  config.tau = 1.0;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, GradientCheck,
     testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch}, Case{"event", event_arch},
                     Case{"ffn_pre", ffn_pre}, Case{"event_ffn_pre", event_ffn_pre},
                     Case{"event_head", event_head}, Case{"soft_reset", soft_reset},
                     Case{"raw_input", raw_input}, Case{"other_reset", other_reset},
-                    Case{"sigmoid", sigmoid_surrogate}, Case{"erf", erf_surrogate}),
+                    Case{"sigmoid", sigmoid_surrogate}, Case{"erf", erf_surrogate},
+                    Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
