@@ -125,6 +125,7 @@ Raster make_raster(const ModelConfig& config, const SpikeRecorder& recorder, con
 LineChart make_profile(const ModelConfig& config, const SpikeRecorder& recorder) {
   LineChart chart;
   chart.x_label = "layer";
+  chart.whole_x = true;
   chart.y_label = "events per neuron and token [%]";
   chart.reference_y = 100.0 * recorder.firing_rate();
   chart.reference_label = fmt::format("mean {:.1f} %", *chart.reference_y);

@@ -166,6 +166,12 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
                   [&](const float* shifted, float* value) { gradient_row(surrogate, shifted, value, lanes); });
     }
     fire_row(thresholds, smooth ? &surrogate : nullptr, z, spike, lanes);
+    if (scan.activity_cost != 0.0f) {
+      const float cost = scan.activity_cost;
+      for (std::int64_t c = 0; c < lanes; ++c) {
+        d_spike[c] += spike[c] > 0.0f ? cost : (spike[c] < 0.0f ? -cost : 0.0f);
+      }
+    }
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float g = gradient[c];
       const float h = z[c] + neuron.v_threshold;

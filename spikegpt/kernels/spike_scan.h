@@ -42,6 +42,7 @@ struct SpikeScanBackward {
   A* d_current = nullptr;                    // [B, T, C]; may be d_spikes where A = D
   float* d_gain = nullptr;                   // [C], added to; with gain only
   float* d_membrane_in = nullptr;            // [B, C] or null
+  float activity_cost = 0.0f;                // what a spike costs: its sign times this is added to d_spikes
   float* scratch = nullptr;                  // [B, C], with gain only
 };
 

@@ -1,6 +1,7 @@
 #include "spikegpt/model/network.h"
 
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -90,6 +91,7 @@ class NetworkOf final : public TrainableNetwork {
       if (is_halved_after(config_, static_cast<int>(i))) halve(keep_.residual[i + 1]);
     }
     read_out();
+    for (std::size_t site = 0; site < run.spike_counts.size(); ++site) run.spike_counts[site] += spike_counts_[site];
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
@@ -116,6 +118,7 @@ class NetworkOf final : public TrainableNetwork {
     check_tokens(loss.targets);
     gradients_.bind(config_, flat);
     const ModelWeights& gradients = gradients_.weights;
+    set_activity_cost(loss);
     head_backward(loss, gradients);
     read_out_backward(gradients);
     for (std::size_t i = blocks_.size(); i-- > 0;) {
@@ -154,6 +157,8 @@ class NetworkOf final : public TrainableNetwork {
     Arena arena(memory_.data(), memory_.size());
     keep_ = plan_activations<A>(config_, plan_, arena);
     threads_ = thread_count();
+    for (const SpikeSite& site : spike_sites(config_)) neurons_ += site.neurons;
+    spike_counts_.resize(spike_sites(config_).size());
   }
 
   void check(const TokenBatch& batch) const {
@@ -184,8 +189,18 @@ class NetworkOf final : public TrainableNetwork {
     pass_.state_in = run.state_in;
     pass_.state_out = run.state_out;
     pass_.scratch = &keep_.scratch;
-    pass_.spike_counts = run.spike_counts;
+    std::fill(spike_counts_.begin(), spike_counts_.end(), 0);
+    pass_.spike_counts = spike_counts_;
     pass_.probe = run.probe;
+  }
+
+  void set_activity_cost(const LossOptions& loss) {
+    pass_.activity_cost = 0.0f;
+    if (loss.rate_weight == 0.0 || neurons_ == 0) return;
+    const auto events = std::accumulate(spike_counts_.begin(), spike_counts_.end(), std::int64_t{0});
+    const auto places = static_cast<double>(pass_.shape.rows()) * static_cast<double>(neurons_);
+    if (static_cast<double>(events) / places < loss.rate_target) return;
+    pass_.activity_cost = static_cast<float>(loss.rate_weight * loss.scale / static_cast<double>(neurons_));
   }
 
   void halve(float* stream) const {
@@ -295,6 +310,8 @@ class NetworkOf final : public TrainableNetwork {
   Activations<A> keep_;
   Pass<A> pass_;
   std::vector<std::int32_t> tokens_;
+  std::vector<std::int64_t> spike_counts_;  // of the last pass, by site
+  std::int64_t neurons_ = 0;
   int threads_ = 0;
 };
 

@@ -39,6 +39,10 @@ struct LossOptions {
   std::span<const std::int32_t> targets;  // [B, T]
   double scale = 1.0;   // of each token's loss in the gradient: 1 / tokens of the optimiser step
   float l2wrap = 0.0f;  // 1e-4 to train, SPEC.md 6
+  // Adds rate_weight * scale * (events per neuron) of every token to the loss's gradient, while the batch's mean firing
+  // rate is not below rate_target.
+  double rate_weight = 0.0;
+  double rate_target = 0.0;
 };
 
 struct NetworkOptions {

@@ -33,6 +33,7 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   scan.gain = layer.gain;
   scan.d_current = layer.d_current;
   scan.d_gain = layer.d_gain;
+  scan.activity_cost = pass.activity_cost;
   scan.scratch = pass.scratch->sums;
   spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire,
                       scan);

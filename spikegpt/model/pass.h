@@ -24,6 +24,7 @@ struct Pass {
   const RecurrentState* state_out = nullptr;  // receives the state after the last token; null = dropped
   Scratch<A>* scratch = nullptr;
   std::span<std::int64_t> spike_counts;       // per site, added to
+  float activity_cost = 0.0f;                 // of a spike, in the gradient
   Probe* probe = nullptr;
   PackedRunner* runner = nullptr;             // of a packed model
 

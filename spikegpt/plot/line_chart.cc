@@ -14,6 +14,7 @@ constexpr double kRight = 20.0;
 constexpr double kTop = 34.0;
 constexpr double kBottom = 48.0;
 constexpr double kLegendRow = 16.0;
+constexpr double kLegendWidth = 126.0;  // beside the curves
 
 // One axis: values to coordinates.
 struct Axis {
@@ -49,6 +50,7 @@ Axis fit(std::vector<double> values, bool logarithmic, double from, double to) {
 }
 
 std::string tick_label(double value) {
+  if (value == 0.0) return "0";
   const double size = std::abs(value);
   if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
   if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);
@@ -66,6 +68,7 @@ std::vector<double> coordinates(const LineChart& chart, bool x) {
 
 void draw_axes(const LineChart& chart, Canvas& canvas, const Axis& x, const Axis& y) {
   for (const double tick : axis_ticks(x.low, x.high, x.logarithmic)) {
+    if (chart.whole_x && tick != std::floor(tick)) continue;
     canvas.line({x.at(tick), y.from}, {x.at(tick), y.to}, {kGridColor, 0.7});
     canvas.text({x.at(tick), y.from + 16.0}, tick_label(tick), {.anchor = Anchor::kMiddle});
   }
@@ -113,7 +116,8 @@ std::vector<double> axis_ticks(double low, double high, bool logarithmic, int co
 
 std::string LineChart::draw(PlotFormat format) const {
   Canvas canvas(width, height, format);
-  const Axis x = fit(coordinates(*this, true), log_x, kLeft, width - kRight);
+  const bool has_legend = series.size() > 1 || (!series.empty() && !series[0].name.empty());
+  const Axis x = fit(coordinates(*this, true), log_x, kLeft, width - kRight - (has_legend ? kLegendWidth : 0.0));
   const Axis y = fit(coordinates(*this, false), log_y, height - kBottom, kTop);
   draw_axes(*this, canvas, x, y);
   if (reference_y && shows(*reference_y, log_y)) {
@@ -133,9 +137,9 @@ std::string LineChart::draw(PlotFormat format) const {
     if (points.size() <= 40) {
       for (const Point& point : points) canvas.dot(point, 2.6, color);
     }
-    if (series.size() == 1 && series[i].name.empty()) continue;
-    canvas.line({x.to - 118.0, legend}, {x.to - 96.0, legend}, {color, 2.4});
-    canvas.text({x.to - 90.0, legend + 4.0}, series[i].name, {});
+    if (!has_legend) continue;
+    canvas.line({x.to + 12.0, legend}, {x.to + 34.0, legend}, {color, 2.4});
+    canvas.text({x.to + 40.0, legend + 4.0}, series[i].name, {});
     legend += kLegendRow;
   }
   return canvas.bytes();

@@ -21,6 +21,7 @@ struct LineChart {
   std::vector<Series> series;
   bool log_x = false;
   bool log_y = false;
+  bool whole_x = false;               // ticks at whole numbers only
   std::optional<double> reference_y;  // a dashed line across
   std::string reference_label;
   double width = 640.0;

@@ -24,6 +24,8 @@ struct TrainConfig {
   std::string precision = "auto";
   bool recompute = false;
   bool l2wrap = true;
+  double rate_weight = 0.0;
+  double rate_target = 0.15;
   double valid_fraction = 0.05;
   std::int64_t eval_every = 200;
   std::int64_t eval_tokens = 65536;
@@ -54,6 +56,8 @@ struct TrainConfig {
     visitor("precision", self.precision, "matrix products in f32, bf16, or auto: bf16 where the CPU has it");
     visitor("recompute", self.recompute, "recompute activations in the backward pass: less memory, slower");
     visitor("l2wrap", self.l2wrap, "add the gradient-only term that keeps logits small (SPEC.md 6)");
+    visitor("rate_weight", self.rate_weight, "cost of firing: nats per token for a mean rate of 1; 0 = free");
+    visitor("rate_target", self.rate_target, "mean firing rate below which firing is free");
     visitor("valid_fraction", self.valid_fraction, "share of the data's end held out, unless --valid names a file");
     visitor("eval_every", self.eval_every, "steps between evaluations on held-out data; 0 = only at the end");
     visitor("eval_tokens", self.eval_tokens, "held-out tokens per evaluation; 0 = all");

@@ -86,7 +86,8 @@ double Trainer::forward_backward(std::int64_t micro) {
   network_->forward({tokens_, config_.batch_size}, run);
   const double scale = 1.0 / (tokens * config_.accumulate);
   const std::span<const float> losses = network_->losses_and_gradients(
-      {targets_, scale, config_.l2wrap ? kL2Wrap : 0.0f}, gradients_.data());
+      {targets_, scale, config_.l2wrap ? kL2Wrap : 0.0f, config_.rate_weight, config_.rate_target},
+      gradients_.data());
   const double mean = mean_loss(losses);
   if (!std::isfinite(mean)) report_bad_loss();
   if (memory != nullptr) std::swap(*memory, next_);

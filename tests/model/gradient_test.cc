@@ -14,6 +14,21 @@ namespace {
 struct Case {
   const char* name;
   void (*change)(ModelConfig&);
+  double rate_weight = 0.0;
+};
+
+// Sum of what the neurons of a smooth pass send.
+class ActivitySum final : public Probe {
+ public:
+  void on_spikes(const SpikeRecord& record) override {
+    const auto* spikes = static_cast<const float*>(record.spikes);
+    for (std::int64_t i = 0; i < record.batch * record.tokens * record.neurons; ++i) {
+      events += std::abs(static_cast<double>(spikes[i]));
+      places += 1.0;
+    }
+  }
+  double events = 0.0;
+  double places = 0.0;
 };
 
 constexpr std::int64_t kBatch = 2;
@@ -49,13 +64,16 @@ class GradientCheck : public testing::TestWithParam<Case> {
   }
 
   double loss() {
-    run();
-    return mean_loss(network_->losses(targets_));
+    ActivitySum activity;
+    run(&activity);
+    const double rate = activity.places > 0.0 ? activity.events / activity.places : 0.0;
+    return mean_loss(network_->losses(targets_)) + GetParam().rate_weight * rate;
   }
-  void run() {
+  void run(Probe* probe = nullptr) {
     network_->set_parameters(parameters_.data());
     RunOptions run;
     run.fire = FireMode::kSmooth;
+    run.probe = probe;
     run.dropout = {0.1f, 1, 7};
     network_->forward({idx_, kBatch}, run);
   }
@@ -72,7 +90,7 @@ class GradientCheck : public testing::TestWithParam<Case> {
 TEST_P(GradientCheck, EveryParameter) {
   FlatParameters gradients(config_);
   run();
-  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f}, gradients.data());
+  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, GetParam().rate_weight}, gradients.data());
   for (const ParameterInfo& info : parameters_.layout().infos()) {
     const std::span<float> values = parameters_.of(info);
     const std::vector<float> start(values.begin(), values.end());
@@ -143,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"event_head", event_head}, Case{"soft_reset", soft_reset},
                     Case{"raw_input", raw_input}, Case{"other_reset", other_reset},
                     Case{"sigmoid", sigmoid_surrogate}, Case{"erf", erf_surrogate},
-                    Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current}),
+                    Case{"rate_weight", event_arch, 3.0}, Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
