@@ -11,6 +11,7 @@
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
@@ -39,6 +40,7 @@ struct BenchFlags {
     app.add_option("--precision", precision, "f32, bf16 or auto")->capture_default_str();
     app.add_flag("--recompute", recompute, "recompute activations in the backward pass");
     app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
+    app.add_option("--plot", plot, "events: the curve as a .svg or .png file");
     app.add_flag("--json", json, "print one JSON object");
   }
   bool wants(const std::string& bench) const { return what == bench || (what == "all" && bench != "stream"); }
@@ -56,6 +58,7 @@ struct BenchFlags {
   std::string precision = "auto";
   bool recompute = false;
   int steps = 5;
+  std::filesystem::path plot;
   bool json = false;
 };
 
@@ -167,7 +170,10 @@ void bench_decoding(const BenchFlags& flags, Json& json) {
     json[key] = rows;
     if (!flags.json) print(rows);
   };
-  if (flags.wants("events")) show("events", bench_events(config, types), print_events);
+  if (flags.wants("events")) {
+    show("events", bench_events(config, types), print_events);
+    if (!flags.plot.empty()) write_text_atomically(flags.plot, events_chart(json["events"]).draw(plot_format(flags.plot)));
+  }
   if (!flags.wants("decode") && !flags.wants("prefill") && !flags.wants("stream")) return;
   const DecodeModel model = decode_model(config, flags.folder, flags.data);
   if (!flags.json) {

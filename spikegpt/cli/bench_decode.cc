@@ -295,6 +295,25 @@ void print_stream(const Json& rows) {
   fmt::print("\n");
 }
 
+LineChart events_chart(const Json& json) {
+  LineChart chart;
+  chart.title = "Event-driven against dense products";
+  chart.x_label = "share of active inputs [%]";
+  chart.y_label = "times as fast as dense";
+  chart.log_x = true;
+  chart.log_y = true;
+  chart.reference_y = 1.0;
+  chart.reference_label = "break-even";
+  for (const Json& entry : json) {
+    Series series = {entry["type"].get<std::string>(), {}};
+    for (const Json& point : entry["curve"]) {
+      series.points.push_back({100.0 * point["density"].get<double>(), point["speedup"].get<double>()});
+    }
+    chart.series.push_back(std::move(series));
+  }
+  return chart;
+}
+
 void print_events(const Json& json) {
   fmt::print("speed-up of events over the dense product of the same type, by the share of active inputs\n{:<8}", "type");
   for (const Json& point : json.at(0)["curve"]) fmt::print("{:>7.0f}%", 100.0 * point["density"].get<double>());

@@ -9,6 +9,7 @@
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/infer/session.h"
 #include "spikegpt/model/config.h"
+#include "spikegpt/plot/line_chart.h"
 
 namespace spikegpt::cli {
 
@@ -40,5 +41,7 @@ void print_decode(const Json& rows);
 void print_prefill(const Json& rows);
 void print_stream(const Json& json);
 void print_events(const Json& json);
+// Speed-up against density, a curve for every type.
+LineChart events_chart(const Json& json);
 
 }  // namespace spikegpt::cli

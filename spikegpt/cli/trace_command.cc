@@ -21,9 +21,11 @@ struct TraceFlags {
     app.add_option("--tokens", tokens, "token ids, as 5,17,3; @FILE reads them from a file");
     app.add_option("--prompt", prompt, "text instead of token ids");
     app.add_option("--targets", targets, "the token after each, as ids: adds the loss and all gradients");
-    app.add_option("--out", out, "safetensors file to write");
-    app.add_option("--raster", raster, "picture of every spike, neurons over tokens: a .svg or .png file");
-    app.add_option("--profile", profile, "picture of the firing rate of every layer and site: a .svg or .png file");
+    CLI::App* const files = app.add_option_group("Files", "at least one of them");
+    files->add_option("--out", out, "safetensors file to write");
+    files->add_option("--raster", raster, "picture of every spike, neurons over tokens: a .svg or .png file");
+    files->add_option("--profile", profile, "picture of the firing rate of every layer and site: a .svg or .png file");
+    files->require_option(1, 3);
     app.add_option("--layers", layers, "only these layers in the raster, as 0,3,11")->delimiter(',');
     app.add_option("--site", site, "only this site in the raster, such as lif1 (the names of --out)");
     app.add_option("--neurons", neurons, "only these neurons of every site in the raster, as 0:256");
@@ -112,9 +114,6 @@ int trace(const TraceFlags& flags) {
   if (!targets.empty() && targets.size() != tokens.size()) {
     throw Error(ErrorKind::kInvalidArgument, "{} targets for {} tokens; expected one for each",
                 targets.size(), tokens.size());
-  }
-  if (flags.out.empty() && flags.raster.empty() && flags.profile.empty()) {
-    throw Error(ErrorKind::kInvalidArgument, "nothing to write: give --out, --raster or --profile");
   }
   if (!flags.raster.empty()) plot_format(flags.raster);
   if (!flags.profile.empty()) plot_format(flags.profile);

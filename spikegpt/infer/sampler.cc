@@ -47,18 +47,25 @@ void Sampler::penalise(std::span<const float> logits) {
 
 // Keeps the top-k and then the top-p candidates, likeliest first, with their probabilities.
 void Sampler::cut() {
-  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+  const auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  });
-  if (config_.top_k > 0) {
-    candidates_.resize(std::min(candidates_.size(), static_cast<std::size_t>(config_.top_k)));
+  };
+  if (config_.top_k > 0 && static_cast<std::size_t>(config_.top_k) < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + config_.top_k, candidates_.end(), likelier);
+    candidates_.resize(static_cast<std::size_t>(config_.top_k));
   }
-  const double best = static_cast<double>(candidates_.front().logit);
+  const double best = static_cast<double>(std::min_element(candidates_.begin(), candidates_.end(), likelier)->logit);
   double sum = 0.0;
   for (Candidate& c : candidates_) {
     c.probability = std::exp(static_cast<double>(c.logit) - best);
     sum += c.probability;
   }
+  // Sort the unlikely ones only if top_p reaches them: a large vocabulary has few candidates that matter.
+  const double negligible = (1.0 - config_.top_p) * sum / static_cast<double>(candidates_.size());
+  const auto matters = std::partition(candidates_.begin(), candidates_.end(),
+                                      [=](const Candidate& c) { return c.probability > negligible; });
+  std::sort(candidates_.begin(), matters, likelier);
+  if (config_.top_p == 1.0) std::sort(matters, candidates_.end(), likelier);
   double covered = 0.0;
   std::size_t kept = 0;
   while (kept < candidates_.size() && covered < config_.top_p * sum) {
