@@ -24,6 +24,8 @@ class ActiveInputs {
   void find(std::int64_t n, const float* x) noexcept;
 
   std::int64_t count() const noexcept { return count_; }
+  // Spikes, repeated and negative ones counted each; of whole inputs only.
+  std::int64_t events() const noexcept;
   ActivityKind kind() const noexcept { return kind_; }
   const std::int32_t* index() const noexcept { return index_.data(); }
   const float* coefficient() const noexcept { return coefficient_.data(); }

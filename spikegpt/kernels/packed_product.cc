@@ -450,8 +450,11 @@ void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> 
     const PackedMatrix& matrix = *products[p].matrix;
     for (std::int64_t r = 0; r < rows; ++r) {
       const ActiveInputs& list = active(p, r);
-      const bool adds = list.kind() == ActivityKind::kSpikes;
-      (adds ? work.accumulates : work.multiply_accumulates) += list.count() * matrix.outputs();
+      if (list.kind() == ActivityKind::kGraded) {
+        work.multiply_accumulates += list.count() * matrix.outputs();
+      } else {
+        work.accumulates += list.events() * matrix.outputs();
+      }
       work.weight_bytes += list.count() * bytes_per_input(matrix) + static_cast<std::int64_t>(matrix.scales().size());
     }
   }

@@ -31,7 +31,7 @@ struct PanelPart {
 // What products did, by the reckoning of SPEC.md 11.
 struct ProductWork {
   std::int64_t weight_bytes = 0;         // read, scales included
-  std::int64_t accumulates = 0;          // an addition per spike and output
+  std::int64_t accumulates = 0;          // an addition per spike and output; two spikes of a neuron are two
   std::int64_t multiply_accumulates = 0;
 };
 

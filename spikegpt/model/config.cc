@@ -49,6 +49,14 @@ std::string arch_of(const Json& json) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : "spikegpt";
 }
 
+// What a file means that does not say everything: files of the first version have no graded neurons.
+ModelConfig first_config(const std::string& arch) {
+  ModelConfig config;
+  config.arch = arch;
+  config.binary_embedding = arch != "rwkv";
+  return config;
+}
+
 }  // namespace
 
 void validate(const ModelConfig& config) {
@@ -66,9 +74,14 @@ void validate(const ModelConfig& config) {
 }
 
 ModelConfig default_config(const std::string& arch) {
-  ModelConfig config;
-  config.arch = arch;
-  config.binary_embedding = arch != "rwkv";
+  ModelConfig config = first_config(arch);
+  if (config.is_event()) {
+    config.v_reset.reset();
+    config.spike_levels = 8;
+    config.signed_spikes = true;
+    config.squared_current = true;
+    config.binary_embedding = false;
+  }
   return config;
 }
 
@@ -94,7 +107,7 @@ ModelConfig config_from_json(std::string_view text, std::string_view where) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration",
                 where);
   }
-  ModelConfig config = default_config(arch_of(json));
+  ModelConfig config = first_config(arch_of(json));
   read_fields(json, where, config);
   try {
     validate(config);

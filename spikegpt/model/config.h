@@ -73,7 +73,7 @@ struct ModelConfig {
 // Throws Error (kInvalidArgument) that names the key, its value and what is expected.
 void validate(const ModelConfig& config);
 
-// Sets arch-dependent defaults: `rwkv` has no binary embedding.
+// Sets arch-dependent defaults: `rwkv` has no binary embedding, `event` the neurons that docs/event.md found best.
 ModelConfig default_config(const std::string& arch);
 
 // A named size of SPEC.md 8: sets n_layer, n_embd, ctx_len (and vocab_size where the size fixes it).

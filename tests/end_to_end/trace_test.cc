@@ -60,12 +60,21 @@ TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
     ASSERT_EQ(shape_of(trace, site.name), shape) << site.name;
     ASSERT_EQ(shape_of(trace, potential), shape) << potential;
     const TensorView& spikes = *trace.find(site.name);
-    EXPECT_EQ(spikes.dtype, DType::kU8);
+    const bool graded = config().spike_levels > 1;
+    EXPECT_EQ(spikes.dtype, graded ? DType::kI8 : DType::kU8);
     const std::vector<float> membrane = floats_of(trace, potential);
     for (std::size_t i = 0; i < membrane.size(); ++i) {
-      const int spike = std::to_integer<int>(spikes.data[i]);
+      const int spike = static_cast<signed char>(spikes.data[i]);
+      fired += std::abs(spike);
+      if (graded) {  // a spike for every threshold: the potential lies between as many and one more
+        ASSERT_LE(std::abs(spike), config().spike_levels) << site.name;
+        ASSERT_LE(std::abs(spike), std::abs(membrane[i]) + 1e-6f) << site.name;
+        if (std::abs(spike) < config().spike_levels && (membrane[i] > 0.0f || spike < 0)) {
+          ASSERT_GE(std::abs(spike) + 1.0f, std::abs(membrane[i]) - 1e-6f) << site.name;
+        }
+        continue;
+      }
       ASSERT_TRUE(spike == 0 || spike == 1) << site.name;
-      fired += spike;
       // The threshold is 1; one rounding lies between the potential and the distance that decides.
       ASSERT_TRUE(spike == 1 ? membrane[i] >= 1.0f : membrane[i] <= 1.0f)
           << site.name << " " << membrane[i];

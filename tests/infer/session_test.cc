@@ -17,7 +17,14 @@ namespace spikegpt::test {
 namespace {
 
 ModelConfig small(const std::string& arch, const std::string& model_type) {
-  ModelConfig config = default_config(arch);
+  ModelConfig config = default_config(arch == "event_binary" ? "event" : arch);
+  if (arch == "event_binary") {
+    config.v_reset = 0.0;
+    config.spike_levels = 1;
+    config.signed_spikes = false;
+    config.squared_current = false;
+    config.binary_embedding = true;
+  }
   config.model_type = model_type;
   config.n_layer = 3;
   config.n_embd = 37;
@@ -267,9 +274,12 @@ constexpr Kind kF32Kinds[] = {{"spikegpt", "RWKV", WeightType::kF32},
                               {"spikegpt", "RWKV-ffnPre", WeightType::kF32},
                               {"rwkv", "RWKV", WeightType::kF32},
                               {"event", "RWKV", WeightType::kF32},
-                              {"event", "RWKV-ffnPre", WeightType::kF32}};
+                              {"event", "RWKV-ffnPre", WeightType::kF32},
+                              {"event_binary", "RWKV", WeightType::kF32}};
 constexpr Kind kRoundedKinds[] = {{"spikegpt", "RWKV", WeightType::kInt8},
                                   {"rwkv", "RWKV", WeightType::kInt4},
+                                  {"event_binary", "RWKV", WeightType::kInt8},
+                                  {"event_binary", "RWKV", WeightType::kInt4},
                                   {"event", "RWKV", WeightType::kBf16},
                                   {"event", "RWKV", WeightType::kInt8},
                                   {"event", "RWKV", WeightType::kInt4}};

@@ -228,6 +228,11 @@ TEST(PackedProduct, CountsWhatItDoes) {
   EXPECT_EQ(runner.work.accumulates, 0);
   EXPECT_EQ(runner.work.multiply_accumulates, 2 * 2 * 300);
   runner.work = {};
+  x[3] = -3.0f;  // three negative spikes
+  runner.run(1, products);
+  EXPECT_EQ(runner.work.accumulates, 2 * (3 + 1) * 300);
+  EXPECT_EQ(runner.work.multiply_accumulates, 0);
+  runner.work = {};
   x.assign(256, 1.0f);  // no silence: dense
   runner.run(1, std::span(products).first(1));
   EXPECT_EQ(runner.work.multiply_accumulates, 256 * 300);

@@ -68,7 +68,7 @@ TEST_P(GoldenModel, LogitsSpikesAndLoss) {
   for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(logits[i], expected[i], 1e-4) << i;
   const auto sites = spike_sites(config_);
   for (std::size_t s = 0; s < sites.size(); ++s) {
-    const auto spikes = raw_values<std::uint8_t>(tensor(sites[s].name));
+    const auto spikes = raw_values<std::int8_t>(tensor(sites[s].name));
     EXPECT_EQ(recorder.site(static_cast<int>(s)), std::vector<float>(spikes.begin(), spikes.end()))
         << sites[s].name;
   }
@@ -109,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, GoldenModel,
     testing::Values("spikegpt", "spikegpt_ffnpre", "spikegpt_odd", "spikegpt_t1", "spikegpt_b1",
                     "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre", "event",
-                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding"),
+                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding", "event_graded", "event_graded_ffnpre"),
     [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

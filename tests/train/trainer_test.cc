@@ -213,10 +213,32 @@ TEST(Calibration, StartsNeuronsAtAHealthyRate) {
   ModelConfig model = small_model("event");
   model.n_layer = 4;
   model.n_embd = 64;
-  Bench bench(model, small_run());
-  const StepReport report = bench.trainer.step(1e-9);
-  EXPECT_GT(report.firing_rate, 0.08);
-  EXPECT_LT(report.firing_rate, 0.30);
+  // Events per neuron: signed neurons fire on both sides, and some twice.
+  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.15);
+  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.45);
+
+  model.v_reset = 0.0;
+  model.spike_levels = 1;
+  model.signed_spikes = false;
+  model.squared_current = false;
+  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.08);
+  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.30);
+}
+
+// A cost of firing makes a model fire less, and a target stops that.
+TEST(RateWeight, LowersTheFiringRate) {
+  const auto rate_after = [](double weight, double target) {
+    TrainConfig run = small_run();
+    run.rate_weight = weight;
+    run.rate_target = target;
+    Bench bench(small_model("event"), run);
+    double rate = 0.0;
+    for (int i = 0; i < 40; ++i) rate = bench.trainer.step(3e-3).firing_rate;
+    return rate;
+  };
+  const double free = rate_after(0.0, 0.0);
+  EXPECT_LT(rate_after(5.0, 0.0), 0.8 * free);
+  EXPECT_EQ(rate_after(5.0, 10.0), free);
 }
 
 TEST(Checkpoints, KeepTheNewest) {

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from kernel_goldens import kernel_tensors
+from neuron import thresholds
 from reference_model import Config, forward, leaves, train, training_loss
 from safetensors_io import write_safetensors
 
@@ -42,6 +43,7 @@ RWKV = {"arch": "rwkv", "binary_embedding": False}
 EVENT = {"arch": "event"}
 SOFT_DETACHED = {"v_reset": None, "detach_reset": True, "decay_input": False, "surrogate": "sigmoid",
                  "alpha": 4.0, "tau": 1.7, "v_threshold": 0.8}
+GRADED = {"v_reset": None, "spike_levels": 8, "signed_spikes": True, "squared_current": True}
 CASES = [
     case("spikegpt", 3, 24, n_layer=3, n_embd=24, vocab_size=50),
     case("spikegpt_ffnpre", vocab_size=29, **FFN_PRE),
@@ -55,6 +57,8 @@ CASES = [
     case("spikegpt_soft_reset_detached", vocab_size=29, **SOFT_DETACHED),
     case("spikegpt_vreset", vocab_size=29, v_reset=-0.3, v_threshold=0.9),
     case("event_raw_embedding", vocab_size=29, binary_embedding=False, **EVENT),
+    case("event_graded", 2, 24, n_layer=3, vocab_size=50, **EVENT, **GRADED),
+    case("event_graded_ffnpre", vocab_size=29, event_head=True, tau=1.6, **EVENT, **FFN_PRE, **GRADED),
     case("spikegpt_t1", 3, 1, vocab_size=19),
     case("spikegpt_b1", 1, 33, vocab_size=29),
 ]
@@ -140,7 +144,7 @@ def calibrate(parameters, config, idx, rng):
             name = name.replace(".att.output.", ".ffnPre.value.")
         least = rng.uniform(*LEAST_RATES)
         for _ in range(60):
-            rate = forward(parameters, config, idx)[1].spikes[site].mean().item()
+            rate = forward(parameters, config, idx)[1].spikes[site].abs().mean().item()
             if least <= rate <= GREATEST_RATE:
                 break
             parameters[name] = parameters[name] * (1.15 if rate < least else 0.9)
@@ -151,7 +155,8 @@ def calibrate(parameters, config, idx, rng):
 
 def margin(trace, parameters, config):
     """Smallest distance of a potential from its threshold."""
-    distances = [(h - config.v_threshold).abs().min().item() for h in trace.potentials.values()]
+    distances = [(sign * h - threshold).abs().min().item()
+                 for h in trace.potentials.values() for sign, threshold in thresholds(config)]
     if config.binary_embedding:
         distances.append(parameters["emb.weight"].abs().min().item())
     return min(distances, default=float("inf"))
@@ -163,7 +168,7 @@ def rounding(a, b):
 
 
 def same_spikes(a, b):
-    return all(torch.equal(a.spikes[site].bool(), b.spikes[site].bool()) for site in a.spikes)
+    return all(torch.equal(a.spikes[site].int(), b.spikes[site].int()) for site in a.spikes)
 
 
 def gradient_of(tensor):
@@ -206,7 +211,7 @@ def attempt(case, seed):
     tensors.update({"param." + name: tensor.numpy() for name, tensor in parameters.items()})
     tensors["logits"] = logits.detach().numpy()
     tensors["loss"] = np.array([loss.item()], np.float32)
-    tensors.update({site: spikes.numpy().astype(np.uint8) for site, spikes in trace.spikes.items()})
+    tensors.update({site: spikes.numpy().astype(np.int8 if config.spike_levels > 1 else np.uint8) for site, spikes in trace.spikes.items()})
     tensors.update({"grad." + name: gradient_of(tensor) for name, tensor in single.items()})
     tensors["train.batches"] = batches.astype(np.int32)
     tensors["train.losses"] = np.array(losses, np.float32)
@@ -214,7 +219,7 @@ def attempt(case, seed):
 
 
 def report(case, seed, tensors, smallest, noise):
-    rates = [tensors[name].mean() for name in tensors if name.startswith("spikes.")]
+    rates = [np.abs(tensors[name]).mean() for name in tensors if name.startswith("spikes.")]
     firing = f"firing {min(rates):.2f}-{max(rates):.2f}" if rates else "no neurons"
     silent = [name for name, value in tensors.items() if name.startswith("grad.") and np.abs(value).max() < 1e-7]
     print(f"{case.name}: seed {seed}, margin {smallest:.1e}, float32 error {noise:.1e}, {firing}, "
@@ -239,12 +244,14 @@ def main():
     torch.set_num_threads(1)
     default = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    wanted = sys.argv[2:]  # names of cases; none = all
     folder.mkdir(parents=True, exist_ok=True)
     tensors, parameters = kernel_tensors()
     metadata = {name: json.dumps(value) for name, value in parameters.items()}
     write_safetensors(folder / "kernels.safetensors", tensors, metadata)
     for case in CASES:
-        write_case(case, folder)
+        if not wanted or case.name in wanted:
+            write_case(case, folder)
 
 
 if __name__ == "__main__":

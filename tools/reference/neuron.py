@@ -88,6 +88,16 @@ def reset(h, s, neuron):
     return s * neuron.v_reset + (1 - s) * h
 
 
+def thresholds(neuron):
+    """(sign of the spikes, potential times that sign where one more is sent), of a neuron that may send several."""
+    levels, signed = getattr(neuron, "spike_levels", 1), getattr(neuron, "signed_spikes", False)
+    return [(sign, k * neuron.v_threshold) for sign in ((1, -1) if signed else (1,)) for k in range(1, levels + 1)]
+
+
+def fire(h, neuron):
+    return sum(sign * heaviside(sign * h - threshold, neuron) for sign, threshold in thresholds(neuron))
+
+
 def lif(x, neuron, membrane=None):
     """x [B, T, C] -> spikes [B, T, C], charged potentials h [B, T, C], final membrane [B, C].
 
@@ -100,7 +110,7 @@ def lif(x, neuron, membrane=None):
     spikes, potentials = [], []
     for t in range(x.shape[1]):
         h = charge(v, x[:, t], neuron)
-        s = heaviside(h - neuron.v_threshold, neuron)
+        s = fire(h, neuron)
         v = reset(h, s, neuron)
         spikes.append(s)
         potentials.append(h)

@@ -35,6 +35,9 @@ class Config:
     v_reset: Optional[float] = 0.0  # None: soft reset
     decay_input: bool = True
     detach_reset: bool = False
+    spike_levels: int = 1
+    signed_spikes: bool = False  # not in hidden layers
+    squared_current: bool = False
     surrogate: str = "atan"
     alpha: float = 2.0
 
@@ -109,8 +112,10 @@ def event_time_mix(p, name, s, fire):
     return fire(activation) @ p[name + ".output.weight"].T
 
 
-def event_channel_mix(p, name, s, fire):
+def event_channel_mix(p, name, s, fire, squared):
     k = mix(s, p[name + ".time_mix_k"]) @ p[name + ".key.weight"].T
+    if squared:
+        k = torch.relu(k) ** 2
     r = torch.sigmoid(mix(s, p[name + ".time_mix_r"]) @ p[name + ".receptance.weight"].T)
     return r * (fire(p[name + ".gain"] * k) @ p[name + ".value.weight"].T)
 
@@ -130,15 +135,17 @@ def block(p, i, x, config, trace):
 
 def event_block(p, i, x, config, trace):
     """Block of `event` (SPEC 7): a neuron in front of every projection."""
-    name, site = f"blocks.{i}", f"spikes.{i}"
+    name, site, squared = f"blocks.{i}", f"spikes.{i}", config.squared_current
+    hidden = dataclasses.replace(config, signed_spikes=False)
     if i == 0 and config.model_type == "RWKV-ffnPre":
         s = trace.fire(site + ".pre_in", layer_norm(p, name + ".ln1", x), config)
-        x = x + event_channel_mix(p, name + ".ffnPre", s, lambda y: trace.fire(site + ".pre_hidden", y, config))
+        x = x + event_channel_mix(p, name + ".ffnPre", s, lambda y: trace.fire(site + ".pre_hidden", y, hidden),
+                                  squared)
     else:
         s = trace.fire(site + ".att_in", layer_norm(p, name + ".ln1", x), config)
         x = x + event_time_mix(p, name + ".att", s, lambda y: trace.fire(site + ".att_out", y, config))
     s = trace.fire(site + ".ffn_in", layer_norm(p, name + ".ln2", x), config)
-    return x + event_channel_mix(p, name + ".ffn", s, lambda y: trace.fire(site + ".ffn_hidden", y, config))
+    return x + event_channel_mix(p, name + ".ffn", s, lambda y: trace.fire(site + ".ffn_hidden", y, hidden), squared)
 
 
 def forward(p, config, idx):

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 
-DTYPES = {np.dtype("float32"): "F32", np.dtype("int32"): "I32", np.dtype("uint8"): "U8"}
+DTYPES = {np.dtype("float32"): "F32", np.dtype("int32"): "I32", np.dtype("uint8"): "U8", np.dtype("int8"): "I8"}
 NUMPY_DTYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
