@@ -32,6 +32,9 @@ struct BenchFlags {
     app.add_option("--model", folder, "decode, prefill, stream: a trained model instead of random weights");
     app.add_option("--data", data, "the text it reads; without it tokens at random");
     app.add_option("--type", type, "weights to decode with: f32, bf16, int8, int4 or all")->capture_default_str();
+    app.add_option("--rate", rate, "firing rate that random weights of arch event are set to")
+        ->capture_default_str()
+        ->check(CLI::Range(0.001, 1.0));
     app.add_option("--tokens", tokens, "stream: how far to read")->capture_default_str()->check(CLI::Range(1000, 1 << 30));
     app.add_option("--preset", preset, "named size")->capture_default_str();
     app.add_option("--vocab-size", vocab_size, "V")->capture_default_str();
@@ -50,6 +53,7 @@ struct BenchFlags {
   std::filesystem::path folder;
   std::filesystem::path data;
   std::string type = "all";
+  double rate = 0.15;
   std::int64_t tokens = 1000000;
   std::string preset = "45m";
   int vocab_size = 205;
@@ -175,7 +179,7 @@ void bench_decoding(const BenchFlags& flags, Json& json) {
     if (!flags.plot.empty()) write_text_atomically(flags.plot, events_chart(json["events"]).draw(plot_format(flags.plot)));
   }
   if (!flags.wants("decode") && !flags.wants("prefill") && !flags.wants("stream")) return;
-  const DecodeModel model = decode_model(config, flags.folder, flags.data);
+  const DecodeModel model = decode_model(config, {flags.folder, flags.data, flags.rate});
   if (!flags.json) {
     fmt::print("decoding {} {} x {}, V = {}\n", model.config.arch, model.config.n_layer, model.config.n_embd,
                model.config.vocab_size);

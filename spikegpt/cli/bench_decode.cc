@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -93,10 +94,30 @@ Json row_of(const Way& way, const PackedModel& packed, const DecodeFigures& figu
   return row;
 }
 
+// Mean firing rate over the beginning of the text.
+double firing_rate_of(const DecodeModel& model) {
+  const std::span<const std::int32_t> text = std::span(model.text).first(kWarmUp + 64);
+  const PackedModel packed(model.config, model.parameters.data(), default_pack_options(model.config, WeightType::kF32));
+  Session session(packed);
+  session.feed(text);
+  return session.firing_rate();
+}
+
+// Random weights fire more than trained ones: sets the threshold so that `rate` of the neurons do.
+void set_firing_rate(DecodeModel& model, double rate) {
+  if (!model.config.is_event()) return;
+  double low = 0.1;
+  double high = 20.0;
+  for (int i = 0; i < 12; ++i) {
+    model.config.v_threshold = std::sqrt(low * high);
+    (firing_rate_of(model) > rate ? low : high) = model.config.v_threshold;
+  }
+}
+
 }  // namespace
 
-DecodeModel decode_model(const ModelConfig& config, const std::filesystem::path& folder,
-                         const std::filesystem::path& data) {
+DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source) {
+  const auto& [folder, data, rate] = source;
   DecodeModel model;
   if (!folder.empty()) {
     StoredModel stored = load_model(folder);
@@ -122,7 +143,10 @@ DecodeModel decode_model(const ModelConfig& config, const std::filesystem::path&
     throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens; expected at least {}", data.string(),
                 model.text.size(), kWarmUp + kPassage);
   }
-  if (folder.empty()) calibrate_gains(model.config, std::span(model.text).first(256), model.parameters.data());
+  if (folder.empty()) {
+    calibrate_gains(model.config, std::span(model.text).first(256), model.parameters.data());
+    set_firing_rate(model, rate);
+  }
   return model;
 }
 

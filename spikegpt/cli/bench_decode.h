@@ -13,16 +13,20 @@
 
 namespace spikegpt::cli {
 
+// What decode_model makes a model of.
+struct DecodeSource {
+  std::filesystem::path folder;  // empty = random weights of the configuration
+  std::filesystem::path data;    // text to read; empty = tokens at random
+  double rate = 0.15;            // with random weights: the mean firing rate that the threshold is set for
+};
+
 // The model to measure: its parameters, and tokens that make it fire as it does on text.
 struct DecodeModel {
   ModelConfig config;
   AlignedBuffer<float> parameters;
   std::vector<std::int32_t> text;
 };
-// A stored model with the beginning of `data`, or without a folder one of that configuration: first weights, gains
-// calibrated, tokens at random.
-DecodeModel decode_model(const ModelConfig& config, const std::filesystem::path& folder,
-                         const std::filesystem::path& data);
+DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source);
 
 // Bytes per second that all threads together read from a buffer of that size, over and over.
 double read_bandwidth(std::size_t bytes);

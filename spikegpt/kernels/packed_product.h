@@ -42,7 +42,7 @@ enum class ProductPath : std::uint8_t {
 };
 
 // Share of active inputs up to which gathering beats streaming (measured: docs/event.md, `spikegpt bench events`).
-inline constexpr double kBreakEvenDensity = 0.6;
+inline constexpr double kBreakEvenDensity = 0.5;
 // Rows up to which each may be gathered by itself.
 inline constexpr std::int64_t kMaxEventRows = 16;
 

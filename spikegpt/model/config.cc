@@ -80,6 +80,7 @@ ModelConfig default_config(const std::string& arch) {
     config.spike_levels = 8;
     config.signed_spikes = true;
     config.squared_current = true;
+    config.alpha = 1.0;
     config.binary_embedding = false;
   }
   return config;

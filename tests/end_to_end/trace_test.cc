@@ -68,9 +68,9 @@ TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
       fired += std::abs(spike);
       if (graded) {  // a spike for every threshold: the potential lies between as many and one more
         ASSERT_LE(std::abs(spike), config().spike_levels) << site.name;
-        ASSERT_LE(std::abs(spike), std::abs(membrane[i]) + 1e-6f) << site.name;
+        ASSERT_LE(static_cast<float>(std::abs(spike)), std::abs(membrane[i]) + 1e-6f) << site.name;
         if (std::abs(spike) < config().spike_levels && (membrane[i] > 0.0f || spike < 0)) {
-          ASSERT_GE(std::abs(spike) + 1.0f, std::abs(membrane[i]) - 1e-6f) << site.name;
+          ASSERT_GE(static_cast<float>(std::abs(spike)) + 1.0f, std::abs(membrane[i]) - 1e-6f) << site.name;
         }
         continue;
       }
