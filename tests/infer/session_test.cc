@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/infer/prompt_cache.h"
@@ -217,6 +220,42 @@ TEST_P(SessionTest, APackedModelComesBackFromItsFolder) {
   Session session(model());
   Session again(loaded);
   EXPECT_EQ(copy(again.feed(random_text(20))), copy(session.feed(random_text(20))));
+  std::filesystem::remove_all(folder);
+}
+
+// Some bytes of the header and of the data; tests/model/safetensors_test.cc changes every one.
+void expect_loads_or_is_refused(const std::filesystem::path& path, const std::function<void()>& load) {
+  const std::string good = read_text(path);
+  const auto with = [&](const std::string& bytes, const std::string& what) {
+    write_text_atomically(path, bytes);
+    try {
+      load();
+    } catch (const Error& error) {
+      EXPECT_FALSE(std::string(error.what()).empty()) << what;
+    }
+  };
+  for (std::size_t at = 0; at < good.size(); at += at < 3000 ? 29 : 4999) {
+    std::string changed = good;
+    changed[at] = static_cast<char>(changed[at] ^ 0x21);
+    with(changed, fmt::format("byte {} changed", at));
+  }
+  for (std::size_t size = 0; size < good.size(); size += 1 + good.size() / 8) {
+    write_text_atomically(path, good.substr(0, size));
+    EXPECT_THROW(load(), Error) << "cut to " << size << " bytes";
+  }
+  write_text_atomically(path, good);
+  load();
+}
+
+TEST_P(SessionTest, DamagedFilesLoadOrAreRefused) {
+  const std::filesystem::path folder = own_path("damaged");
+  std::filesystem::remove_all(folder);
+  model().save(folder);
+  expect_loads_or_is_refused(folder / "packed.safetensors", [&] { PackedModel::load(folder); });
+  Session session(model());
+  session.feed(random_text(5));
+  save_state(folder / "state", model(), session.state());
+  expect_loads_or_is_refused(folder / "state", [&] { load_state(folder / "state", model()); });
   std::filesystem::remove_all(folder);
 }
 
