@@ -8,6 +8,11 @@
 #include "spikegpt/plot/raster.h"
 #include "tests/text/expect_error.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+// The library of fonts keeps a few tables until the process ends.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
+#endif
+
 namespace spikegpt::test {
 namespace {
 
