@@ -13,7 +13,15 @@ run() {
   local name=$1
   shift
   [[ -e $out/$name/done ]] && return
-  mkdir -p "$out"
+  mkdir -p "$out/$name"
+  local -A chosen=()  # a later value of a flag takes the place of an earlier one
+  while (($#)); do
+    chosen[$1]=$2
+    shift 2
+  done
+  set --
+  local flag
+  for flag in "${!chosen[@]}"; do set -- "$@" "$flag" "${chosen[$flag]}"; done
   OMP_WAIT_POLICY=passive "$spikegpt" train --data "$data" --tokenizer bytes --n-layer 4 --n-embd 256 --ctx-len 256 \
     --batch-size 8 --steps 700 --lr 2e-3 --lr-final 1e-4 --warmup-steps 20 --dropout 0 --eval-every 350 \
     --eval-tokens 131072 --sample-tokens 0 --save-every 0 --log-every 10 --threads 1 --out "$out/$name" "$@" |& tee "$out/$name.log"
