@@ -13,7 +13,6 @@
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/data/text_corpus.h"
-#include "spikegpt/kernels/gemm.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/text/tokenizer.h"

@@ -29,10 +29,6 @@ struct QuantizeFlags {
   std::string token_shift = "auto";
 };
 
-bool has_tokenizer(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer.json") || std::filesystem::exists(folder / "vocab.json");
-}
-
 int quantize(const QuantizeFlags& flags) {
   if (is_packed_folder(flags.folder)) {
     throw Error(ErrorKind::kInvalidArgument, "{} is quantized already; give the model it was made from",
@@ -47,7 +43,7 @@ int quantize(const QuantizeFlags& flags) {
   if (flags.token_shift != "auto") options.fold_token_shift = flags.token_shift == "folded";
   const PackedModel packed(stored.config, stored.parameters.data(), options);
   make_folder(flags.out);
-  if (has_tokenizer(flags.folder)) load_tokenizer(flags.folder)->save(flags.out);
+  if (find_tokenizer(flags.folder)) load_tokenizer(flags.folder)->save(flags.out);
   packed.save(flags.out);
   const auto megabytes = [](std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); };
   fmt::print("{} {} x {} as {}, token shift {}: {:.1f} MB (f32: {:.1f} MB) in {}\n", stored.config.arch,

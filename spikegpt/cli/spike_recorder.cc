@@ -54,7 +54,7 @@ double SpikeTrain::firing_rate() const {
 SpikeRecorder::SpikeRecorder(const ModelConfig& config)
     : sites_(spike_sites(config)),
       threshold_(static_cast<float>(config.v_threshold)),
-      dtype_(lif_parameters(config).is_graded() ? DType::kI8 : DType::kU8) {}
+      dtype_(lif_parameters(config).thresholds().is_graded() ? DType::kI8 : DType::kU8) {}
 
 void SpikeRecorder::on_spikes(const SpikeRecord& record) {
   ensure(record.dtype == DType::kF32, "a recorder of float passes");

@@ -64,16 +64,13 @@ std::vector<TokenId> tokens_to_trace(const TraceFlags& flags) {
 // The tokens as they are written in the text; empty without a tokenizer.
 std::vector<std::string> labels_of(const TraceFlags& flags, const std::vector<TokenId>& tokens) {
   std::vector<std::string> labels;
-  try {
-    const auto tokenizer = load_tokenizer(flags.folder);
-    for (const TokenId token : tokens) {
-      const bool known = token < static_cast<TokenId>(tokenizer->vocab_size());
-      labels.push_back(known ? tokenizer->decode(std::vector<TokenId>{token}) : fmt::format("<{}>", token));
-      if (labels.back() == " ") labels.back() = "\u2423";
-      if (labels.back() == "\n") labels.back() = "\u21b5";
-    }
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kNotFound) throw;
+  if (!find_tokenizer(flags.folder)) return labels;
+  const auto tokenizer = load_tokenizer(flags.folder);
+  for (const TokenId token : tokens) {
+    const bool known = token < static_cast<TokenId>(tokenizer->vocab_size());
+    labels.push_back(known ? tokenizer->decode(std::vector<TokenId>{token}) : fmt::format("<{}>", token));
+    if (labels.back() == " ") labels.back() = "\u2423";
+    if (labels.back() == "\n") labels.back() = "\u21b5";
   }
   return labels;
 }

@@ -40,8 +40,9 @@ bool ThreadPool::run(const Job& job, int threads) {
   job_ = job;
   wanted_ = threads;
   next_ = 0;
-  open_ = ++number_;
-  posted_ = number_;
+  const std::uint64_t number = posted_ + 1;
+  open_ = number;
+  posted_ = number;
   if (sleeping_ > 0) posted_.notify_all();
   take_tasks(job, 0);
   // From here on nobody enters: who sees the job closed after counting itself in leaves again.

@@ -7,12 +7,14 @@
 #include <thread>
 #include <vector>
 
+#include "spikegpt/core/parallel.h"
+
 namespace spikegpt::detail {
 
 // Work for the pool: function(body, task, worker) for every task in [0, tasks).
 struct Job {
   std::int64_t tasks = 0;
-  void (*function)(void* body, std::int64_t task, int worker) = nullptr;
+  TaskFunction function = nullptr;
   void* body = nullptr;
 };
 
@@ -43,7 +45,6 @@ class ThreadPool {
   std::mutex busy_;
   Job job_;
   int wanted_ = 0;                          // threads of the job
-  std::uint64_t number_ = 0;                // of the job
   std::atomic<std::uint64_t> open_ = kClosed;  // number of the job that threads may enter
   std::atomic<std::uint64_t> posted_ = 0;   // number of the newest job
   std::atomic<std::int64_t> next_ = 0;      // task

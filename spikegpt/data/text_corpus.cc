@@ -66,10 +66,7 @@ bool is_kind(std::string_view name) {
 // The tokenizer that made a .bin: one that lies beside it.
 std::shared_ptr<const Tokenizer> tokenizer_beside(const std::filesystem::path& data) {
   const std::filesystem::path folder = data.has_parent_path() ? data.parent_path() : ".";
-  for (const char* name : {"tokenizer.json", "vocab.json"}) {
-    std::error_code unreadable;
-    if (std::filesystem::exists(folder / name, unreadable)) return load_tokenizer(folder / name);
-  }
+  if (const auto file = find_tokenizer(folder)) return load_tokenizer(*file);
   throw Error(
       ErrorKind::kInvalidArgument,
       "{} holds tokens already: say which tokenizer made them, --tokenizer tokenizer.json (or "

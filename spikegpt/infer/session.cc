@@ -7,34 +7,6 @@
 namespace spikegpt {
 namespace {
 
-void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config) {
-  ensure(!tokens.empty(), "nothing to read");
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= 0 && tokens[i] < config.vocab_size) continue;
-    throw Error(ErrorKind::kInvalidArgument, "token {} at position {} is outside the vocabulary of {} tokens",
-                tokens[i], i, config.vocab_size);
-  }
-}
-
-// Calls visitor(values of one sequence, part of the state) for every part.
-template <class Visitor>
-void visit_sequence(const RecurrentState& state, std::int64_t b, Visitor&& visitor) {
-  state.visit([&](const std::string&, float* values, std::int64_t channels) {
-    visitor(std::span<float>(values + b * channels, static_cast<std::size_t>(channels)));
-  });
-}
-
-void copy_sequence(const RecurrentState& from, std::int64_t from_b, const RecurrentState& to, std::int64_t to_b) {
-  std::vector<std::span<float>> sources;
-  visit_sequence(from, from_b, [&](std::span<float> values) { sources.push_back(values); });
-  std::size_t part = 0;
-  visit_sequence(to, to_b, [&](std::span<float> values) {
-    ensure(sources[part].size() == values.size(), "states of different shapes");
-    std::copy(sources[part].begin(), sources[part].end(), values.begin());
-    ++part;
-  });
-}
-
 void check_shape(const SessionState& state, const RecurrentState& own) {
   const std::size_t expected = own.size_in_bytes() / static_cast<std::size_t>(own.batch());
   if (state.memory.batch() == 1 && state.memory.size_in_bytes() == expected) return;
@@ -56,6 +28,7 @@ Session::Session(const PackedModel& model, std::int64_t chunk)
 // Runs the network over chunks; after_chunk(first token, count) may ask it for logits.
 template <class AfterChunk>
 void Session::read(std::span<const std::int32_t> tokens, const AfterChunk& after_chunk) {
+  ensure(!tokens.empty(), "nothing to read");
   check_tokens(tokens, model_->config());
   const auto count = static_cast<std::int64_t>(tokens.size());
   RunOptions run;
@@ -95,7 +68,7 @@ void Session::reset() {
 
 void Session::set_state(const SessionState& state) {
   check_shape(state, state_.memory);
-  copy_sequence(state.memory, 0, state_.memory, 0);
+  state_.memory.copy_sequence(0, state.memory, 0);
   state_.tokens_read = state.tokens_read;
 }
 
@@ -122,14 +95,14 @@ std::span<const float> SessionBatch::step(std::span<const std::int32_t> tokens) 
 void SessionBatch::set_state(std::int64_t slot, const SessionState& state) {
   ensure(slot >= 0 && slot < slots(), "no such slot");
   check_shape(state, memory_);
-  copy_sequence(state.memory, 0, memory_, slot);
+  memory_.copy_sequence(slot, state.memory, 0);
   tokens_read_[static_cast<std::size_t>(slot)] = state.tokens_read;
 }
 
 SessionState SessionBatch::state(std::int64_t slot) const {
   ensure(slot >= 0 && slot < slots(), "no such slot");
   SessionState state{RecurrentState(model_->config(), 1), tokens_read_[static_cast<std::size_t>(slot)]};
-  copy_sequence(memory_, slot, state.memory, 0);
+  state.memory.copy_sequence(0, memory_, slot);
   return state;
 }
 

@@ -1,6 +1,4 @@
-#include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/infer/session.h"
@@ -11,16 +9,10 @@ namespace {
 
 constexpr const char* kFormat = "spikegpt-state";
 constexpr const char* kVersion = "1";
-
-const std::string& metadata_at(const WeightFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  if (found != file.metadata().end()) return found->second;
-  throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected the state of a session",
-              file.path().string(), key);
-}
+constexpr const char* kMadeBy = "the state of a session";
 
 std::int64_t tokens_read_of(const WeightFile& file) {
-  const std::string& text = metadata_at(file, "tokens_read");
+  const std::string& text = file.metadata_at("tokens_read", kMadeBy);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
@@ -36,10 +28,7 @@ void read_part(const WeightFile& file, const std::string& name, std::span<float>
                 values.size());
   }
   copy_as_float(*tensor, values);
-  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (bad == values.end()) return;
-  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" holds {} at element {}; expected finite numbers",
-              file.path().string(), name, *bad, bad - values.begin());
+  require_finite(file, name, values);
 }
 
 }  // namespace
@@ -61,15 +50,15 @@ void save_state(const std::filesystem::path& path, const PackedModel& model, con
 
 SessionState load_state(const std::filesystem::path& path, const PackedModel& model) {
   const WeightFile file = read_safetensors(path);
-  if (metadata_at(file, "format") != kFormat || metadata_at(file, "version") != kVersion) {
+  if (file.metadata_at("format", kMadeBy) != kFormat || file.metadata_at("version", kMadeBy) != kVersion) {
     throw Error(ErrorKind::kUnsupported, "{}: format \"{}\", version \"{}\"; this program reads \"{}\", \"{}\"",
-                path.string(), printable(metadata_at(file, "format")), printable(metadata_at(file, "version")),
+                path.string(), printable(file.metadata_at("format", kMadeBy)), printable(file.metadata_at("version", kMadeBy)),
                 kFormat, kVersion);
   }
-  if (metadata_at(file, "model") != model.fingerprint()) {
+  if (file.metadata_at("model", kMadeBy) != model.fingerprint()) {
     throw Error(ErrorKind::kInvalidArgument,
                 "{} was made by another model, or by this one in another weight type (fingerprint {}, here {})",
-                path.string(), printable(metadata_at(file, "model")), model.fingerprint());
+                path.string(), printable(file.metadata_at("model", kMadeBy)), model.fingerprint());
   }
   SessionState state{RecurrentState(model.config(), 1), tokens_read_of(file)};
   state.memory.visit([&](const std::string& name, float* values, std::int64_t channels) {

@@ -68,15 +68,13 @@ constexpr std::size_t kMargin = 16;  // floats of the widest vector
 ActiveInputs::ActiveInputs(std::int64_t inputs)
     : index_(static_cast<std::size_t>(inputs) + kMargin), coefficient_(static_cast<std::size_t>(inputs) + kMargin) {}
 
-std::int64_t ActiveInputs::events() const noexcept {
-  if (kind_ == ActivityKind::kSpikes) return count_;
-  double sum = 0.0;
-  for (std::int64_t i = 0; i < count_; ++i) sum += std::abs(static_cast<double>(coefficient()[i]));
-  return static_cast<std::int64_t>(sum);
-}
-
 void ActiveInputs::find(std::int64_t n, const float* x) noexcept {
   count_ = HWY_DYNAMIC_DISPATCH(compress)(n, x, index_.data(), coefficient_.data(), &kind_);
+  events_ = count_;
+  if (kind_ != ActivityKind::kCounts) return;
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < count_; ++i) sum += std::abs(static_cast<double>(coefficient()[i]));
+  events_ = static_cast<std::int64_t>(sum);
 }
 
 }  // namespace spikegpt

@@ -25,13 +25,14 @@ class ActiveInputs {
 
   std::int64_t count() const noexcept { return count_; }
   // Spikes, repeated and negative ones counted each; of whole inputs only.
-  std::int64_t events() const noexcept;
+  std::int64_t events() const noexcept { return events_; }
   ActivityKind kind() const noexcept { return kind_; }
   const std::int32_t* index() const noexcept { return index_.data(); }
   const float* coefficient() const noexcept { return coefficient_.data(); }
 
  private:
   std::int64_t count_ = 0;
+  std::int64_t events_ = 0;
   ActivityKind kind_ = ActivityKind::kSpikes;
   AlignedBuffer<std::int32_t> index_;
   AlignedBuffer<float> coefficient_;

@@ -34,6 +34,14 @@ struct Panel {
 
 constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;  // 32 vector registers, else 16
 
+// bf16 values from `values` + j on.
+SPIKEGPT_INLINE FloatVector load_bf16(const void* values, std::int64_t j) {
+  const hn::RebindToUnsigned<Float> du;
+  const hn::Rebind<std::uint16_t, Float> half;
+  const auto bits = hn::LoadU(half, static_cast<const std::uint16_t*>(values) + j);
+  return hn::BitCast(Float(), hn::ShiftLeft<16>(hn::PromoteTo(du, bits)));
+}
+
 // How each type is read. `as_float(row, j)` are the stored values of the outputs from j on, `as_short` the same as
 // 16-bit integers; `finish` makes a sum of them, over the inputs of one group, part of y.
 struct F32Weights {
@@ -53,10 +61,7 @@ struct Bf16Weights {
   static constexpr std::int64_t kGroup = 0;
   static constexpr bool kWhole = false;
   SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    const hn::RebindToUnsigned<Float> du;
-    const hn::Rebind<std::uint16_t, Float> half;
-    const auto bits = hn::LoadU(half, reinterpret_cast<const std::uint16_t*>(row) + j);
-    return hn::BitCast(Float(), hn::ShiftLeft<16>(hn::PromoteTo(du, bits)));
+    return load_bf16(row, j);
   }
   SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t, std::int64_t) {
     return sum;
@@ -108,11 +113,7 @@ struct Int4Weights {
   }
   SPIKEGPT_INLINE static FloatVector finish(FloatVector before, FloatVector sum, const std::byte* scales,
                                             std::int64_t group, std::int64_t j) {
-    const hn::RebindToUnsigned<Float> du;
-    const hn::Rebind<std::uint16_t, Float> half;
-    const auto bits = hn::LoadU(half, reinterpret_cast<const std::uint16_t*>(scales) + group * kPanelWidth + j);
-    const auto scale = hn::BitCast(Float(), hn::ShiftLeft<16>(hn::PromoteTo(du, bits)));
-    return hn::Add(before, hn::Mul(sum, scale));
+    return hn::Add(before, hn::Mul(sum, load_bf16(scales, group * kPanelWidth + j)));
   }
 };
 
@@ -416,7 +417,7 @@ bool PackedRunner::find_active(std::int64_t rows, std::span<const PackedProduct>
       if (products[q].x == products[p].x) list_of_[p] = list_of_[q];
     }
     for (std::int64_t r = 0; r < rows; ++r) {
-      ActiveInputs& list = lists_[list_of_[p] * static_cast<std::size_t>(kMaxEventRows) + static_cast<std::size_t>(r)];
+      ActiveInputs& list = active(p, r);
       if (list_of_[p] == p) list.find(matrix.inputs(), products[p].x + r * matrix.inputs());
       active_bytes += list.count() * bytes_per_input(matrix);
     }

@@ -64,7 +64,7 @@ class PackedRunner {
   void run_events(std::int64_t rows, std::span<const PackedProduct> products);
   void run_dense(std::int64_t rows, std::span<const PackedProduct> products);
   bool find_active(std::int64_t rows, std::span<const PackedProduct> products);
-  const ActiveInputs& active(std::size_t product, std::int64_t row) const {
+  ActiveInputs& active(std::size_t product, std::int64_t row) {
     return lists_[list_of_[product] * static_cast<std::size_t>(kMaxEventRows) + static_cast<std::size_t>(row)];
   }
 

@@ -38,17 +38,10 @@ HWY_NOINLINE static void heaviside_row(const float* HWY_RESTRICT z, float* HWY_R
 
 // Adds what the further thresholds of a graded neuron add to a row: f(offset + slope z), times the slope unless it is
 // a derivative.
-struct Thresholds {
-  float v_threshold;
-  int levels;
-  bool is_signed;
-  bool any() const { return levels > 1 || is_signed; }
-};
 template <class Row>
 SPIKEGPT_INLINE void add_further(const Thresholds& thresholds, bool derivative, const float* HWY_RESTRICT z,
                                  float* HWY_RESTRICT sum, std::int64_t lanes, const Row& row) {
-  visit_further_thresholds(thresholds.v_threshold, thresholds.levels, thresholds.is_signed,
-                           [&](const FurtherThreshold& threshold) {
+  thresholds.visit_further([&](const Thresholds::Further& threshold) {
     alignas(64) float shifted[kTileLanes];
     alignas(64) float value[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) shifted[c] = threshold.offset + threshold.slope * z[c];
@@ -66,7 +59,7 @@ SPIKEGPT_INLINE void fire_row(const Thresholds& thresholds, const Surrogate* smo
   } else {
     primitive_row(*smooth, z, spikes, lanes);
   }
-  if (!thresholds.any()) return;
+  if (!thresholds.is_graded()) return;
   add_further(thresholds, false, z, spikes, lanes, [&](const float* shifted, float* value) {
     if (smooth == nullptr) return heaviside_row(shifted, value, lanes);
     primitive_row(*smooth, shifted, value, lanes);
@@ -100,7 +93,7 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
     if (smooth == nullptr) {
       for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(from_float<A>(z[c]));
     }
-    fire_row({neuron.v_threshold, neuron.levels, neuron.is_signed}, smooth, z, spike, lanes);
+    fire_row(neuron.thresholds, smooth, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) count[c] += static_cast<std::int32_t>(spike[c] < 0.0f ? -spike[c] : spike[c]);
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.reset(membrane[c], spike[c]);
@@ -160,12 +153,11 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
     }
     for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = to_float(d_spikes[c]);
     gradient_row(surrogate, z, gradient, lanes);
-    const Thresholds thresholds = {neuron.v_threshold, neuron.levels, neuron.is_signed};
-    if (thresholds.any()) {
-      add_further(thresholds, true, z, gradient, lanes,
+    if (neuron.thresholds.is_graded()) {
+      add_further(neuron.thresholds, true, z, gradient, lanes,
                   [&](const float* shifted, float* value) { gradient_row(surrogate, shifted, value, lanes); });
     }
-    fire_row(thresholds, smooth ? &surrogate : nullptr, z, spike, lanes);
+    fire_row(neuron.thresholds, smooth ? &surrogate : nullptr, z, spike, lanes);
     if (scan.activity_cost != 0.0f) {
       const float cost = scan.activity_cost;
       for (std::int64_t c = 0; c < lanes; ++c) {
@@ -212,7 +204,7 @@ void spikes_of(std::int64_t n, const LifParameters& neuron, bool smooth, const A
     alignas(64) float z[kTileLanes];
     alignas(64) float spike[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[i + c]);
-    fire_row({neuron.v_threshold, neuron.levels, neuron.is_signed}, smooth ? &neuron.surrogate : nullptr, z, spike, lanes);
+    fire_row(neuron.thresholds(), smooth ? &neuron.surrogate : nullptr, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) spikes[i + c] = from_float<A>(spike[c]);
   }
 }

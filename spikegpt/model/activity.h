@@ -19,6 +19,7 @@ class Activity {
   // Spikes per site, for RunOptions.
   std::span<std::int64_t> counts() noexcept { return counts_; }
   void reset() { counts_.assign(counts_.size(), 0); }
+  std::int64_t neurons() const noexcept { return neurons_; }
   // Mean share of neurons that fired per token; 0 without neurons.
   double firing_rate(std::int64_t tokens) const {
     if (neurons_ == 0 || tokens == 0) return 0.0;

@@ -1,28 +1,22 @@
 #include "spikegpt/model/network.h"
 
-#include <cmath>
-#include <numeric>
+#include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/finite.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/cross_entropy.h"
 #include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/kernels/spike_encode.h"
 #include "spikegpt/kernels/token_shift.h"
+#include "spikegpt/model/activity.h"
 #include "spikegpt/model/block.h"
 #include "spikegpt/model/neuron_layer.h"
 
 namespace spikegpt {
 namespace {
-
-bool all_finite(const float* values, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (!std::isfinite(values[i])) return false;
-  }
-  return true;
-}
 
 // Short parallel regions for a packed model, which never calls the library of dense products.
 class Regions {
@@ -53,7 +47,8 @@ class NetworkOf final : public TrainableNetwork {
   NetworkOf(const ModelConfig& config, const NetworkOptions& options)
       : config_(config),
         plan_(options.plan),
-        head_(config.vocab_size, config.n_embd, options.precision, options.plan.trainable) {
+        head_(config.vocab_size, config.n_embd, options.precision, options.plan.trainable),
+        activity_(config) {
     for (int layer = 0; layer < config.n_layer; ++layer) {
       blocks_.emplace_back(config, layer, options.precision, options.plan.trainable);
     }
@@ -61,7 +56,7 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   NetworkOf(const PackedModel& model, const ActivationPlan& plan, PackedRunner& runner)
-      : config_(model.config()), plan_(plan), head_(model.head()), packed_(&model) {
+      : config_(model.config()), plan_(plan), head_(model.head()), packed_(&model), activity_(config_) {
     ensure(!plan.trainable, "a packed model is not trainable");
     for (int layer = 0; layer < config_.n_layer; ++layer) {
       blocks_.emplace_back(config_, layer, model.blocks()[static_cast<std::size_t>(layer)]);
@@ -91,7 +86,7 @@ class NetworkOf final : public TrainableNetwork {
       if (is_halved_after(config_, static_cast<int>(i))) halve(keep_.residual[i + 1]);
     }
     read_out();
-    for (std::size_t site = 0; site < run.spike_counts.size(); ++site) run.spike_counts[site] += spike_counts_[site];
+    for (std::size_t site = 0; site < run.spike_counts.size(); ++site) run.spike_counts[site] += activity_.counts()[site];
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
@@ -100,7 +95,7 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   std::span<const float> losses(std::span<const std::int32_t> targets) override {
-    check_tokens(targets);
+    check_tokens(targets, config_);
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
       head_.forward(rows, head_input(first), keep_.logits, pass_.runner);
       cross_entropy<A>(rows, config_.vocab_size, {.logits = keep_.logits,
@@ -115,7 +110,7 @@ class NetworkOf final : public TrainableNetwork {
     if (config_.published_rescale) {
       throw Error(ErrorKind::kUnsupported, "published_rescale is for inference: it has no gradients");
     }
-    check_tokens(loss.targets);
+    check_tokens(loss.targets, config_);
     gradients_.bind(config_, flat);
     const ModelWeights& gradients = gradients_.weights;
     set_activity_cost(loss);
@@ -131,20 +126,20 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   std::string first_non_finite() const override {
-    const std::int64_t size = pass_.shape.size();
-    if (!all_finite(keep_.embedded, size)) return "the embedding";
-    if (!all_finite(keep_.residual[0], size)) return "ln0 of block 0";
+    const auto size = static_cast<std::size_t>(pass_.shape.size());
+    if (!all_finite({keep_.embedded, size})) return "the embedding";
+    if (!all_finite({keep_.residual[0], size})) return "ln0 of block 0";
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const bool kept = plan_.trainable && !plan_.recompute;
-      if (kept && !all_finite(keep_.blocks[i].middle, size)) {
+      if (kept && !all_finite({keep_.blocks[i].middle, size})) {
         return fmt::format("the {} of block {}",
                            i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
       }
-      if (!all_finite(keep_.residual[i + 1], size)) {
+      if (!all_finite({keep_.residual[i + 1], size})) {
         return fmt::format("{} {}", kept ? "the channel mix of block" : "block", i);
       }
     }
-    return all_finite(keep_.losses, pass_.shape.rows()) ? "" : "the head";
+    return all_finite({keep_.losses, static_cast<std::size_t>(pass_.shape.rows())}) ? "" : "the head";
   }
 
   std::size_t memory_in_bytes() const override { return memory_.size(); }
@@ -157,8 +152,6 @@ class NetworkOf final : public TrainableNetwork {
     Arena arena(memory_.data(), memory_.size());
     keep_ = plan_activations<A>(config_, plan_, arena);
     threads_ = thread_count();
-    for (const SpikeSite& site : spike_sites(config_)) neurons_ += site.neurons;
-    spike_counts_.resize(spike_sites(config_).size());
   }
 
   void check(const TokenBatch& batch) const {
@@ -167,16 +160,7 @@ class NetworkOf final : public TrainableNetwork {
     ensure(count <= plan_.batch * plan_.tokens && batch.batch <= plan_.batch,
            "batch larger than the network was planned for");
     ensure(thread_count() <= threads_, "more threads than when the network was made");
-    check_tokens(batch.tokens);
-  }
-
-  void check_tokens(std::span<const std::int32_t> tokens) const {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (tokens[i] >= 0 && tokens[i] < config_.vocab_size) continue;
-      throw Error(ErrorKind::kInvalidArgument,
-                  "token {} at position {} is outside the vocabulary of {} tokens", tokens[i], i,
-                  config_.vocab_size);
-    }
+    check_tokens(batch.tokens, config_);
   }
 
   void begin(const TokenBatch& batch, const RunOptions& run) {
@@ -189,18 +173,16 @@ class NetworkOf final : public TrainableNetwork {
     pass_.state_in = run.state_in;
     pass_.state_out = run.state_out;
     pass_.scratch = &keep_.scratch;
-    std::fill(spike_counts_.begin(), spike_counts_.end(), 0);
-    pass_.spike_counts = spike_counts_;
+    activity_.reset();
+    pass_.spike_counts = activity_.counts();
     pass_.probe = run.probe;
   }
 
   void set_activity_cost(const LossOptions& loss) {
     pass_.activity_cost = 0.0f;
-    if (loss.rate_weight == 0.0 || neurons_ == 0) return;
-    const auto events = std::accumulate(spike_counts_.begin(), spike_counts_.end(), std::int64_t{0});
-    const auto places = static_cast<double>(pass_.shape.rows()) * static_cast<double>(neurons_);
-    if (static_cast<double>(events) / places < loss.rate_target) return;
-    pass_.activity_cost = static_cast<float>(loss.rate_weight * loss.scale / static_cast<double>(neurons_));
+    if (loss.rate_weight == 0.0 || activity_.neurons() == 0) return;
+    if (activity_.firing_rate(pass_.shape.rows()) < loss.rate_target) return;
+    pass_.activity_cost = static_cast<float>(loss.rate_weight * loss.scale / static_cast<double>(activity_.neurons()));
   }
 
   void halve(float* stream) const {
@@ -310,12 +292,19 @@ class NetworkOf final : public TrainableNetwork {
   Activations<A> keep_;
   Pass<A> pass_;
   std::vector<std::int32_t> tokens_;
-  std::vector<std::int64_t> spike_counts_;  // of the last pass, by site
-  std::int64_t neurons_ = 0;
+  Activity activity_;  // of the last pass
   int threads_ = 0;
 };
 
 }  // namespace
+
+void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < config.vocab_size) continue;
+    throw Error(ErrorKind::kInvalidArgument, "token {} at position {} is outside the vocabulary of {} tokens",
+                tokens[i], i, config.vocab_size);
+  }
+}
 
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options) {
   validate(config);

@@ -35,6 +35,9 @@ struct RunOptions {
   Probe* probe = nullptr;
 };
 
+// Throws Error (kInvalidArgument) that names the first token outside the vocabulary and its position.
+void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config);
+
 struct LossOptions {
   std::span<const std::int32_t> targets;  // [B, T]
   double scale = 1.0;   // of each token's loss in the gradient: 1 / tokens of the optimiser step

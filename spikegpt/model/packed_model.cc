@@ -1,7 +1,5 @@
 #include "spikegpt/model/packed_model.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <xxhash.h>
@@ -19,6 +17,7 @@ namespace {
 constexpr const char* kFileName = "packed.safetensors";
 constexpr const char* kFormat = "spikegpt-packed";
 constexpr const char* kVersion = "1";
+constexpr const char* kMadeBy = "a file of spikegpt quantize";
 
 // A matrix of a packed model and what it is made of.
 struct MatrixSource {
@@ -162,21 +161,11 @@ const TensorView& expect_tensor(const WeightFile& file, const Expected& expected
 void check_finite(const WeightFile& file, const TensorView& tensor) {
   std::vector<float> values(static_cast<std::size_t>(element_count(tensor)));
   copy_as_float(tensor, values);
-  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (bad == values.end()) return;
-  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" holds {} at element {}; expected finite numbers",
-              file.path().string(), tensor.name, *bad, bad - values.begin());
-}
-
-const std::string& metadata_at(const WeightFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  if (found != file.metadata().end()) return found->second;
-  throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected a file of spikegpt quantize",
-              file.path().string(), key);
+  require_finite(file, tensor.name, values);
 }
 
 void expect_metadata(const WeightFile& file, const std::string& key, const std::string& expected) {
-  const std::string& found = metadata_at(file, key);
+  const std::string& found = file.metadata_at(key, kMadeBy);
   if (found == expected) return;
   throw Error(ErrorKind::kUnsupported, "{}: \"{}\" is \"{}\" in the metadata; this program reads \"{}\"",
               file.path().string(), key, printable(found), expected);
@@ -188,11 +177,11 @@ PackOptions options_of(const WeightFile& file) {
   expect_metadata(file, "panel_width", std::to_string(kPanelWidth));
   expect_metadata(file, "int4_group", std::to_string(kInt4Group));
   PackOptions options;
-  const std::string& shift = metadata_at(file, "token_shift");
+  const std::string& shift = file.metadata_at("token_shift", kMadeBy);
   if (shift != "folded") expect_metadata(file, "token_shift", "separate");
   options.fold_token_shift = shift == "folded";
   try {
-    options.type = weight_type(metadata_at(file, "type"));
+    options.type = weight_type(file.metadata_at("type", kMadeBy));
   } catch (const Error& error) {
     throw Error(ErrorKind::kCorruptFile, "{}: {}", file.path().string(), error.what());
   }
@@ -283,11 +272,7 @@ std::string PackedModel::fingerprint() const {
 }
 
 void PackedModel::save(const std::filesystem::path& folder) const {
-  std::vector<TensorView> tensors;
-  for (const ParameterInfo& info : layout_.infos()) {
-    const std::span<const float> values(vectors_.data() + info.offset, static_cast<std::size_t>(info.size));
-    tensors.push_back({info.name, DType::kF32, info.shape, std::as_bytes(values)});
-  }
+  std::vector<TensorView> tensors = parameter_views(layout_, vectors_.data());
   const EmbeddingFormat format = embedding_format(config_, type());
   tensors.push_back({"emb.weight", format.dtype, {config_.vocab_size, format.elements},
                      {embedding_.data(), embedding_.size()}});

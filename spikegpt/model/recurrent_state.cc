@@ -73,4 +73,14 @@ void RecurrentState::reset(std::int64_t b) {
   }
 }
 
+void RecurrentState::copy_sequence(std::int64_t b, const RecurrentState& from, std::int64_t from_b) {
+  ensure(b >= 0 && b < batch_ && from_b >= 0 && from_b < from.batch_, "no such sequence in the state");
+  ensure(parts_.size() == from.parts_.size(), "states of different shapes");
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const std::int64_t channels = parts_[i].channels;
+    ensure(channels == from.parts_[i].channels, "states of different shapes");
+    std::copy_n(from.parts_[i].values + from_b * channels, channels, parts_[i].values + b * channels);
+  }
+}
+
 }  // namespace spikegpt

@@ -33,6 +33,8 @@ class RecurrentState {
   void reset();
   // The same for sequence b alone.
   void reset(std::int64_t b);
+  // Sequence b becomes sequence `from_b` of a state of the same configuration, whatever its batch.
+  void copy_sequence(std::int64_t b, const RecurrentState& from, std::int64_t from_b);
 
   std::int64_t batch() const noexcept { return batch_; }
   const BlockState& block(int layer) const { return blocks_[static_cast<std::size_t>(layer)]; }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/finite.h"
 
 namespace spikegpt {
 namespace {
@@ -79,6 +80,19 @@ const TensorView* WeightFile::find(std::string_view name) const noexcept {
       [&](std::size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
   if (found == by_name_.end() || tensors_[*found].name != name) return nullptr;
   return &tensors_[*found];
+}
+
+const std::string& WeightFile::metadata_at(const std::string& key, std::string_view expected) const {
+  const auto found = metadata_.find(key);
+  if (found != metadata_.end()) return found->second;
+  throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected {}", path_.string(), key, expected);
+}
+
+void require_finite(const WeightFile& file, std::string_view name, std::span<const float> values) {
+  const std::size_t bad = first_non_finite(values);
+  if (bad == values.size()) return;
+  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" holds {} at element {}; expected finite numbers",
+              file.path().string(), name, values[bad], bad);
 }
 
 }  // namespace spikegpt

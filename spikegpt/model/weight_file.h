@@ -48,6 +48,8 @@ class WeightFile {
   // nullptr when there is none of that name.
   const TensorView* find(std::string_view name) const noexcept;
   const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
+  // The metadata of that name. Throws Error (kCorruptFile) that says `expected`, what the file should be.
+  const std::string& metadata_at(const std::string& key, std::string_view expected) const;
 
  private:
   std::filesystem::path path_;
@@ -56,5 +58,8 @@ class WeightFile {
   std::map<std::string, std::string> metadata_;
   std::shared_ptr<const void> memory_;  // keeps the bytes of the tensors alive
 };
+
+// Throws Error (kCorruptFile) that names file, tensor and element unless all values of the tensor `name` are finite.
+void require_finite(const WeightFile& file, std::string_view name, std::span<const float> values);
 
 }  // namespace spikegpt

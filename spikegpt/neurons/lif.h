@@ -6,6 +6,29 @@
 
 namespace spikegpt {
 
+// Where a neuron fires. One with several thresholds is graded; z is the potential minus the first of them, so that it
+// sends
+//   step(z) + sum of step(offset + slope * z) * slope over the further ones.
+struct Thresholds {
+  struct Further {
+    float offset;
+    float slope;  // 1, or -1 for a negative spike
+  };
+  float first;
+  int levels;
+  bool is_signed;
+
+  // More than the spike of SPEC.md 1; such neurons reset softly.
+  bool is_graded() const noexcept { return levels > 1 || is_signed; }
+  // Calls visitor(Further) for each but the first.
+  template <class Visitor>
+  SPIKEGPT_INLINE void visit_further(Visitor&& visitor) const {
+    for (int k = 1; k < levels; ++k) visitor(Further{-static_cast<float>(k) * first, 1.0f});
+    if (!is_signed) return;
+    for (int k = 0; k < levels; ++k) visitor(Further{-static_cast<float>(k + 2) * first, -1.0f});
+  }
+};
+
 struct LifParameters {
   float tau = 2.0f;         // membrane time constant [tokens]
   float v_threshold = 1.0f;
@@ -17,8 +40,7 @@ struct LifParameters {
   bool is_signed = false;      // potentials below -v_threshold send negative spikes
   Surrogate surrogate;
 
-  // More than the spike of SPEC.md 1; such neurons reset softly.
-  bool is_graded() const noexcept { return levels > 1 || is_signed; }
+  Thresholds thresholds() const noexcept { return {v_threshold, levels, is_signed}; }
 };
 
 // One neuron. The booleans of LifParameters that change the formula are template parameters, so that a
@@ -29,16 +51,14 @@ struct Lif {
   float v_threshold;
   float v_reset;
   float reset_gradient;  // 1, or 0 when the reset is detached
-  int levels;
-  bool is_signed;
+  Thresholds thresholds;
 
   explicit Lif(const LifParameters& p) noexcept
       : tau(p.tau),
         v_threshold(p.v_threshold),
         v_reset(p.v_reset),
         reset_gradient(p.detach_reset ? 0.0f : 1.0f),
-        levels(p.levels),
-        is_signed(p.is_signed) {}
+        thresholds(p.thresholds()) {}
 
   // Potential after the input current x has been integrated, before the neuron may fire.
   SPIKEGPT_INLINE float charge(float membrane, float x) const noexcept {
@@ -59,20 +79,6 @@ struct Lif {
   SPIKEGPT_INLINE float d_charge_d_membrane() const noexcept { return 1.0f - 1.0f / tau; }
   SPIKEGPT_INLINE float d_charge_d_input() const noexcept { return kDecayInput ? 1.0f / tau : 1.0f; }
 };
-
-// The thresholds of a graded neuron beside its first. z is the potential minus v_threshold, so that the neuron sends
-//   step(z) + sum of step(offset + slope * z) * slope over all of these.
-struct FurtherThreshold {
-  float offset;
-  float slope;  // 1, or -1 for a negative spike
-};
-// Calls visitor(FurtherThreshold) for each.
-template <class Visitor>
-SPIKEGPT_INLINE void visit_further_thresholds(float v_threshold, int levels, bool is_signed, Visitor&& visitor) {
-  for (int k = 1; k < levels; ++k) visitor(FurtherThreshold{-static_cast<float>(k) * v_threshold, 1.0f});
-  if (!is_signed) return;
-  for (int k = 0; k < levels; ++k) visitor(FurtherThreshold{-static_cast<float>(k + 2) * v_threshold, -1.0f});
-}
 
 // Calls function(Lif<...>) with the variant that the parameters ask for.
 template <class Function>

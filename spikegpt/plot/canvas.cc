@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
 namespace {
@@ -23,34 +24,19 @@ cairo_status_t append(void* out, const unsigned char* data, unsigned int size) {
 
 bool is_finite(Point p) { return std::isfinite(p.x) && std::isfinite(p.y); }
 
-// Bytes of the well-formed UTF-8 character at the start of `text`, 0 if there is none.
-std::size_t character_size(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const std::size_t size = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
-  if (size == 0 || size > text.size()) return 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  const bool overlong = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xf0 && byte(1) < 0x90);
-  const bool surrogate = lead == 0xed && byte(1) >= 0xa0;
-  const bool too_large = lead == 0xf4 && byte(1) >= 0x90;
-  // U+FFFE and U+FFFF are characters that XML does not allow.
-  const bool not_xml = lead == 0xef && byte(1) == 0xbf && byte(2) >= 0xbe;
-  return overlong || surrogate || too_large || not_xml ? 0 : size;
-}
-
+// With U+FFFD for what is no UTF-8, for control characters and for what XML does not allow.
 std::string drawable(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const std::size_t size = character_size(text);
-    const bool control = size == 1 && (static_cast<unsigned char>(text[0]) < 0x20 || text[0] == 0x7f);
-    if (size == 0 || control) {
-      out += "\xef\xbf\xbd";
+    const Utf8Step step = decode_utf8(text);
+    const char32_t c = step.code_point;
+    const auto length = static_cast<std::size_t>(step.length);
+    if (step.valid && c >= 0x20 && c != 0x7f && c != 0xfffe && c != 0xffff) {
+      out += text.substr(0, length);
     } else {
-      out += text.substr(0, size);
+      for (std::size_t i = 0; i < length; ++i) append_utf8(out, kReplacementCharacter);
     }
-    text.remove_prefix(std::max<std::size_t>(size, 1));
+    text.remove_prefix(length);
   }
   return out;
 }

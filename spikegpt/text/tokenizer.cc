@@ -94,13 +94,18 @@ std::string Tokenizer::decode(std::span<const TokenId> ids) const {
   return text;
 }
 
+std::optional<std::filesystem::path> find_tokenizer(const std::filesystem::path& folder) {
+  for (const char* name : {"tokenizer.json", "vocab.json"}) {
+    std::error_code unreadable;
+    if (std::filesystem::exists(folder / name, unreadable)) return folder / name;
+  }
+  return std::nullopt;
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file) {
   std::error_code unreadable;
   if (!std::filesystem::is_directory(folder_or_file, unreadable)) return load_file(folder_or_file);
-  for (const char* name : {"tokenizer.json", "vocab.json"}) {
-    const std::filesystem::path file = folder_or_file / name;
-    if (std::filesystem::exists(file, unreadable)) return load_file(file);
-  }
+  if (const auto file = find_tokenizer(folder_or_file)) return load_file(*file);
   throw Error(ErrorKind::kNotFound, "{} holds no tokenizer: neither tokenizer.json nor vocab.json",
               folder_or_file.string());
 }

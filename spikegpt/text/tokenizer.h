@@ -80,6 +80,9 @@ class Tokenizer {
 // kind. Throws Error: kNotFound, kCorruptFile, kUnsupported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file);
 
+// The file in `folder` that load_tokenizer(folder) reads, if there is one.
+std::optional<std::filesystem::path> find_tokenizer(const std::filesystem::path& folder);
+
 // A tokenizer of a kind that needs no file: "bytes", or "chars" with the vocabulary of `corpus`.
 // Throws Error (kInvalidArgument) for an unknown kind, naming the known ones, and for a corpus that
 // the kind cannot hold.

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/finite.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/train/calibration.h"
@@ -19,10 +20,6 @@ NetworkOptions network_options(const ModelConfig& model, const TrainConfig& conf
   options.precision = gemm_precision(config.precision);
   options.plan = {config.batch_size, model.ctx_len, true, config.recompute};
   return options;
-}
-
-bool all_finite(const float* values, std::int64_t count) {
-  return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
 }
 
 }  // namespace
@@ -126,7 +123,7 @@ void Trainer::report_bad_gradient() const {
   const auto& infos = layout_.infos();
   std::string name = "no single parameter (their norm overflows)";
   for (auto info = infos.rbegin(); info != infos.rend(); ++info) {
-    if (all_finite(gradients_.data() + info->offset, info->size)) continue;
+    if (all_finite({gradients_.data() + info->offset, static_cast<std::size_t>(info->size)})) continue;
     name = info->name;
     break;
   }

@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "model": ["core", "neurons", "kernels"],
     "train": ["core", "neurons", "kernels", "model", "data"],
     "infer": ["core", "neurons", "kernels", "model", "text"],
-    "plot": ["core"],
+    "plot": ["core", "text"],
     "energy": ["core", "neurons", "model"],
     "serve": ["core", "text", "model", "infer", "energy"],
 }
