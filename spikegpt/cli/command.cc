@@ -1,7 +1,10 @@
 #include "spikegpt/cli/command.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <memory>
+#include <string_view>
 
 #include "spikegpt/core/parallel.h"
 
@@ -18,6 +21,14 @@ extern "C" void request_stop(int signal) {
   }
 }
 
+// A mapped file that became shorter, or whose disk failed, ends reading with this signal; there is no way back.
+extern "C" void report_lost_file(int) {
+  constexpr std::string_view kMessage =
+      "spikegpt: a file that was being read became shorter, or its disk failed; what was saved before is intact\n";
+  if (write(STDERR_FILENO, kMessage.data(), kMessage.size()) < 0) _exit(2);
+  _exit(1);
+}
+
 }  // namespace
 
 const std::atomic<bool>& stop_requested() { return stop_flag; }
@@ -25,7 +36,11 @@ const std::atomic<bool>& stop_requested() { return stop_flag; }
 void install_stop_handler() {
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
+  // Under nohup a closed terminal is no reason to stop.
+  if (std::signal(SIGHUP, request_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
+
+void install_lost_file_handler() { std::signal(SIGBUS, report_lost_file); }
 
 std::function<void(int)> add_threads_flag(CLI::App& app) {
   auto threads = std::make_shared<int>(0);

@@ -16,9 +16,11 @@ struct Command {
   Registrar add;
 };
 
-// Becomes true at Ctrl-C or SIGTERM, after install_stop_handler(). A second signal ends the process at once.
+// Becomes true at Ctrl-C, SIGTERM or when the terminal is closed, after install_stop_handler(). A second signal ends the process at once.
 const std::atomic<bool>& stop_requested();
 void install_stop_handler();
+// A file that is cut short while it is mapped ends the process with a message.
+void install_lost_file_handler();
 
 // Adds --threads to a command. Call the result before work starts: with the number to use where the user leaves it
 // open, 0 = all processors.

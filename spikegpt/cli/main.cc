@@ -75,6 +75,7 @@ int run(int argc, char** argv) {
     return report(usage_message(error.what(), argc > 1 ? argv[1] : ""), kUsageError);
   }
   spikegpt::apply_simd_environment();
+  spikegpt::cli::install_lost_file_handler();
   const int status = chosen();
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     return report("cannot write to standard output: is the disk full?", kFailure);

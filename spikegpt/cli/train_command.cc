@@ -4,6 +4,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/train_display.h"
+#include "spikegpt/cli/train_estimate.h"
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
@@ -46,7 +47,10 @@ void save_description(const TrainFlags& flags, const TrainSettings& settings, co
 
 int train(const TrainFlags& flags) {
   TrainSettings settings = flags.settings();
-  if (!flags.resume()) refuse_existing_model(flags.out());
+  if (flags.dry_run() && flags.resume()) {
+    throw Error(ErrorKind::kInvalidArgument, "--dry-run is for new runs; leave --resume away");
+  }
+  if (!flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
   validate(settings.train);
   ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
   shape.vocab_size = std::max(shape.vocab_size, 1);
@@ -58,9 +62,14 @@ int train(const TrainFlags& flags) {
   }
   check_vocabulary(settings, *tokenizer);
 
+  RunSetup setup = {flags.out(), settings.model, settings.train, corpus, settings.run.from};
+  if (flags.dry_run()) {
+    print_estimate(setup);
+    return 0;
+  }
   install_stop_handler();
   TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
-  TrainingRun run({flags.out(), settings.model, settings.train, corpus}, flags.resume());
+  TrainingRun run(std::move(setup), flags.resume());
   save_description(flags, settings, *tokenizer);
   display.print_start(run.trainer(), corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
@@ -75,6 +84,7 @@ std::function<int()> add_train(CLI::App& app) {
       "Flags win over --config, which wins over --preset. Examples:\n"
       "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"
       "  spikegpt train --data book.txt --out my-model --arch event --preset 45m --batch-size 4 --accumulate 3\n"
+      "  spikegpt train --data letters.txt --out mine --from my-model --lr 1e-4 --steps 500\n"
       "  spikegpt train --out my-model --resume");
   auto flags = std::make_shared<TrainFlags>(app);
   auto set_threads = add_threads_flag(app);

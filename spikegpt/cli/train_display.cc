@@ -84,6 +84,12 @@ void TrainDisplay::on_checkpoint(const std::filesystem::path& path) {
   std::fflush(stdout);
 }
 
+void TrainDisplay::on_note(const std::string& text) {
+  status_.clear();
+  fmt::print("note: {}\n", text);
+  std::fflush(stdout);
+}
+
 void TrainDisplay::print_end(const RunOutcome& outcome, const std::filesystem::path& folder) {
   status_.clear();
   if (!outcome.finished) {

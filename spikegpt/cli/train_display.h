@@ -18,6 +18,7 @@ class TrainDisplay final : public TrainingObserver {
   void on_step(const StepReport& report, const RunProgress& progress) override;
   void on_evaluation(std::int64_t step, const EvaluationResult& result, const float* parameters) override;
   void on_checkpoint(const std::filesystem::path& path) override;
+  void on_note(const std::string& text) override;
 
   void print_start(const Trainer& trainer, const TextCorpus& corpus);
   void print_end(const RunOutcome& outcome, const std::filesystem::path& folder);

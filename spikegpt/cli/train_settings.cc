@@ -37,6 +37,7 @@ TrainFlags::TrainFlags(CLI::App& app)
   app.add_option("--config", config_path_, "TOML file with any of these flags as keys");
   app.add_option("--preset", preset_, "named size: see spikegpt inspect --presets");
   app.add_flag("--resume", resume_, "go on with the run in --out as if it had never stopped");
+  app.add_flag("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
   app.add_option("--sample-prompt", sample_prompt_, "what the sample texts begin with");
 }
 
@@ -47,34 +48,65 @@ Json TrainFlags::config_file() const {
   return file;
 }
 
+std::string TrainFlags::preset(const Json& file) const {
+  if (!preset_.empty() || !file.contains("preset")) return preset_;
+  if (file["preset"].is_string()) return file["preset"].get<std::string>();
+  throw Error(ErrorKind::kInvalidArgument, "{}: \"preset\" is not a string", config_path_.string());
+}
+
+// Before flags and file have their say: the defaults of the architecture that they name.
+ModelConfig TrainFlags::first_model(const Json& file) const {
+  ModelConfig chosen;
+  read_fields(part_of<ModelConfig>(file), config_path_.string(), chosen);
+  model_.apply(chosen);
+  ModelConfig model = default_config(chosen.arch);
+  if (const std::string name = preset(file); !name.empty()) apply_preset(name, model);
+  return model;
+}
+
+// The same for fine-tuning: the model of the folder; in another architecture only its sizes.
+ModelConfig TrainFlags::model_of(const std::string& from, const Json& file) const {
+  if (!preset(file).empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "--preset and --from both say how large the model is; leave one away");
+  }
+  const ModelConfig source = load_config(std::filesystem::path(from) / "config.json");
+  ModelConfig chosen = source;
+  read_fields(part_of<ModelConfig>(file), config_path_.string(), chosen);
+  model_.apply(chosen);
+  ModelConfig model = source;
+  if (chosen.arch != source.arch) {
+    model = default_config(chosen.arch);
+    model.model_type = source.model_type;
+    model.n_layer = source.n_layer;
+    model.n_embd = source.n_embd;
+    model.ctx_len = source.ctx_len;
+    model.vocab_size = source.vocab_size;
+  }
+  if (run_.given("tokenizer") || file.contains("tokenizer")) model.vocab_size = 0;
+  return model;
+}
+
 TrainSettings TrainFlags::settings() const {
   const Json file = config_file();
   const std::string where = config_path_.string();
   TrainSettings settings;
-  if (resume_) {
-    settings = load_settings(out_);
-  } else {
-    ModelConfig chosen;
-    read_fields(part_of<ModelConfig>(file), where, chosen);
-    model_.apply(chosen);
-    settings.model = default_config(chosen.arch);
-    std::string preset = preset_;
-    if (preset.empty() && file.contains("preset")) {
-      if (!file["preset"].is_string()) {
-        throw Error(ErrorKind::kInvalidArgument, "{}: \"preset\" is not a string", where);
-      }
-      preset = file["preset"].get<std::string>();
-    }
-    if (!preset.empty()) apply_preset(preset, settings.model);
-  }
+  if (resume_) settings = load_settings(out_);
   read_fields(part_of<RunFields>(file), where, settings.run);
-  read_fields(part_of<ModelConfig>(file), where, settings.model);
   read_fields(part_of<TrainConfig>(file), where, settings.train);
   run_.apply(settings.run);
-  model_.apply(settings.model);
   train_.apply(settings.train);
+  if (!resume_) {
+    const std::string& from = settings.run.from;
+    settings.model = from.empty() ? first_model(file) : model_of(from, file);
+    if (!from.empty() && settings.model.vocab_size != 0) settings.run.tokenizer = from;
+  }
+  read_fields(part_of<ModelConfig>(file), where, settings.model);
+  model_.apply(settings.model);
   if (settings.run.data.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "--data FILE is missing: the text to learn from");
+  }
+  if (settings.run.from.empty() && !settings.train.reinit.empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "--reinit names parameters to leave out of --from DIR, which is missing");
   }
   return settings;
 }
@@ -86,8 +118,9 @@ void save_settings(const std::filesystem::path& folder, const TrainSettings& set
   for (Json& source : json["run"]["more"]) {
     source = std::filesystem::absolute(source.get<std::string>()).string();
   }
-  if (!settings.run.valid.empty()) {
-    json["run"]["valid"] = std::filesystem::absolute(settings.run.valid).string();
+  for (const char* key : {"valid", "from"}) {
+    const auto path = json["run"][key].get<std::string>();
+    if (!path.empty()) json["run"][key] = std::filesystem::absolute(path).string();
   }
   json["model"] = fields_to_json(settings.model);
   json["train"] = fields_to_json(settings.train);

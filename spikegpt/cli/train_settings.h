@@ -17,6 +17,7 @@ struct RunFields {
   std::vector<std::string> more;
   std::string valid;
   std::string tokenizer = "chars";
+  std::string from;
 
   // As ModelConfig::visit.
   template <class Self, class Visitor>
@@ -25,6 +26,7 @@ struct RunFields {
     visitor("more", self.more, "further data as PATH or PATH:WEIGHT; windows are drawn by weight (--data has 1)");
     visitor("valid", self.valid, "held-out text; without it the end of --data is held out");
     visitor("tokenizer", self.tokenizer, "chars (Unicode characters), bytes (any file), or a tokenizer.json");
+    visitor("from", self.from, "model folder to fine-tune: its sizes, its tokenizer unless --tokenizer is given");
   }
 };
 
@@ -41,18 +43,23 @@ class TrainFlags {
 
   const std::filesystem::path& out() const { return out_; }
   bool resume() const { return resume_; }
+  bool dry_run() const { return dry_run_; }
   const std::string& sample_prompt() const { return sample_prompt_; }
   // Throws Error for an unknown preset, key, or value.
   TrainSettings settings() const;
 
  private:
   Json config_file() const;
+  std::string preset(const Json& file) const;
+  ModelConfig first_model(const Json& file) const;
+  ModelConfig model_of(const std::string& from, const Json& file) const;
 
   std::filesystem::path out_;
   std::filesystem::path config_path_;
   std::string preset_;
   std::string sample_prompt_;
   bool resume_ = false;
+  bool dry_run_ = false;
   FieldFlags<RunFields> run_;
   FieldFlags<ModelConfig> model_;
   FieldFlags<TrainConfig> train_;

@@ -24,6 +24,7 @@ struct Constants {
   float rate;         // lr / (1 - beta1^step)
   float root_scale;   // 1 / sqrt(1 - beta2^step)
   float gradient_scale;
+  float kept;           // 1 - lr * weight_decay
 };
 
 }  // namespace spikegpt
@@ -42,8 +43,14 @@ static void update_piece(const Piece& piece, const Constants& constants, const A
     const float gradient = g[i] * k.gradient_scale;
     m[i] = k.beta1 * m[i] + (1.0f - k.beta1) * gradient;
     v[i] = k.beta2 * v[i] + (1.0f - k.beta2) * gradient * gradient;
-    p[i] -= k.rate * m[i] / (std::sqrt(v[i]) * k.root_scale + k.eps);
+    p[i] = k.kept * p[i] - k.rate * m[i] / (std::sqrt(v[i]) * k.root_scale + k.eps);
   }
+}
+
+static void average_piece(const Piece& piece, float rate, const float* x, float* average) {
+  const float* HWY_RESTRICT from = x + piece.first;
+  float* HWY_RESTRICT to = average + piece.first;
+  for (std::int64_t i = 0; i < piece.size; ++i) to[i] += rate * (from[i] - to[i]);
 }
 
 static double sum_of_squares(const Piece& piece, const float* x) {
@@ -71,6 +78,7 @@ HWY_AFTER_NAMESPACE();
 namespace spikegpt {
 namespace {
 HWY_EXPORT(update_piece);
+HWY_EXPORT(average_piece);
 HWY_EXPORT(sum_of_squares);
 }  // namespace
 
@@ -82,9 +90,16 @@ void adam_update(std::int64_t n, const AdamStep& step, const AdamVectors& vector
       .eps = static_cast<float>(step.eps),
       .rate = static_cast<float>(step.lr / (1.0 - std::pow(step.beta1, steps))),
       .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps))),
-      .gradient_scale = static_cast<float>(step.gradient_scale)};
+      .gradient_scale = static_cast<float>(step.gradient_scale),
+      .kept = static_cast<float>(1.0 - step.lr * step.weight_decay)};
   parallel_for(piece_count(n), [&](std::int64_t task) {
     HWY_DYNAMIC_DISPATCH(update_piece)(piece_at(n, task), constants, vectors);
+  });
+}
+
+void moving_average(std::int64_t n, double rate, const float* x, float* average) noexcept {
+  parallel_for(piece_count(n), [&](std::int64_t task) {
+    HWY_DYNAMIC_DISPATCH(average_piece)(piece_at(n, task), static_cast<float>(rate), x, average);
   });
 }
 

@@ -12,6 +12,7 @@ struct AdamStep {
   double eps = 4e-9;         // added to the root of the corrected second moment
   std::int64_t step = 1;     // 1 for the first update; corrects the moments' start at zero
   double gradient_scale = 1; // multiplies the gradient first: norm clipping
+  double weight_decay = 0;   // decoupled: takes lr * weight_decay of the parameter itself
 };
 
 struct AdamVectors {
@@ -21,8 +22,10 @@ struct AdamVectors {
   float* second_moment = nullptr;
 };
 
-// No weight decay.
 void adam_update(std::int64_t n, const AdamStep& step, const AdamVectors& vectors) noexcept;
+
+// average += rate * (x - average), element by element.
+void moving_average(std::int64_t n, double rate, const float* x, float* average) noexcept;
 
 // Sum of squares, added in double over fixed pieces. `scratch` holds squared_norm_scratch_size(n) doubles.
 double squared_norm(std::int64_t n, const float* x, double* scratch) noexcept;

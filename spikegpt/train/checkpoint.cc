@@ -6,29 +6,24 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/json_fields.h"
+#include "spikegpt/model/checksum.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/safetensors.h"
 
 namespace spikegpt {
 namespace {
 
-constexpr const char* kFormat = "spikegpt checkpoint 1";
+constexpr const char* kFormat = "spikegpt checkpoint 2";
+constexpr const char* kFirstFormat = "spikegpt checkpoint 1";  // without a checksum; of a run only its seconds
+constexpr const char* kExpected = "a checkpoint";
 constexpr std::string_view kTraining = "training.";  // in front of what is not a parameter
+constexpr const char* kFirstMoment = "training.first_moment";
+constexpr const char* kSecondMoment = "training.second_moment";
+constexpr const char* kAverage = "training.average";
 
 std::filesystem::path checkpoint_folder(const std::filesystem::path& folder) {
   return folder / "checkpoints";
-}
-
-// All checkpoints, oldest first: the step is zero-padded, so names sort by it.
-std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoint_folder(folder), failure)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.ends_with(".safetensors")) found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
 }
 
 TensorView vector_view(std::string name, std::span<const float> values) {
@@ -49,66 +44,106 @@ std::string state_name(std::size_t i) { return fmt::format("training.state.{}", 
 
 template <class Number>
 Number read_number(const WeightFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
+  const std::string& text = file.metadata_at(key, kExpected);
   Number value{};
-  const std::string text = found == file.metadata().end() ? "" : found->second;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || failure != std::errc() || end != text.data() + text.size()) {
     throw Error(ErrorKind::kCorruptFile, "{}: metadata \"{}\" = \"{}\": expected a number",
-                file.path().string(), key, text);
+                file.path().string(), key, printable(text));
   }
   return value;
 }
 
+bool is_first_format(const WeightFile& file) {
+  const std::string& format = file.metadata_at("format", kExpected);
+  if (format == kFormat || format == kFirstFormat) return format == kFirstFormat;
+  throw Error(ErrorKind::kCorruptFile, "{} is not a checkpoint: expected format \"{}\"", file.path().string(),
+              kFormat);
+}
+
+WeightFile open_checkpoint(const std::filesystem::path& path) {
+  WeightFile file = read_safetensors(path);
+  if (!is_first_format(file)) verify_checksum(file);
+  return file;
+}
+
+RunState read_run(const WeightFile& file) {
+  RunState run;
+  if (is_first_format(file)) {
+    run.seconds = read_number<double>(file, "seconds");
+    return run;
+  }
+  const Json json = Json::parse(file.metadata_at("run", kExpected), nullptr, false);
+  if (!json.is_object()) {
+    throw Error(ErrorKind::kCorruptFile, "{}: metadata \"run\" is no JSON object", file.path().string());
+  }
+  read_fields(json, file.path().string(), run);
+  return run;
+}
+
 }  // namespace
 
-std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Trainer& trainer,
-                                      double seconds, int keep) {
+std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(checkpoint_folder(folder), failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".safetensors")) found.push_back(entry.path());
+  }
+  // The step is zero-padded, so names sort by it.
+  std::sort(found.rbegin(), found.rend());
+  return found;
+}
+
+std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Trainer& trainer, const RunState& run,
+                                      int keep) {
   make_folder(checkpoint_folder(folder));
   const auto path =
       checkpoint_folder(folder) / fmt::format("step-{:09}.safetensors", trainer.steps_done());
   std::vector<TensorView> tensors = parameter_views(trainer.layout(), trainer.parameters().data());
-  tensors.push_back(vector_view("training.first_moment", trainer.optimizer().first_moment().span()));
-  tensors.push_back(vector_view("training.second_moment", trainer.optimizer().second_moment().span()));
+  tensors.push_back(vector_view(kFirstMoment, trainer.optimizer().first_moment().span()));
+  tensors.push_back(vector_view(kSecondMoment, trainer.optimizer().second_moment().span()));
+  if (!trainer.average().span().empty()) tensors.push_back(vector_view(kAverage, trainer.average().span()));
   for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
     tensors.push_back(vector_view(state_name(i), trainer.carried()[i].values()));
   }
-  write_safetensors(path,
-                    {{"format", kFormat},
-                     {"step", std::to_string(trainer.steps_done())},
-                     {"seconds", fmt::format("{}", seconds)},
-                     {"config", config_to_json(trainer.model())}},
-                    tensors);
-  const auto all = checkpoints(folder);
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i) {
+  std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                 {"step", std::to_string(trainer.steps_done())},
+                                                 {"run", fields_to_json(run).dump()},
+                                                 {"config", config_to_json(trainer.model())}};
+  metadata[kChecksum] = checksum_of(metadata, tensors);
+  write_safetensors(path, metadata, tensors);
+  const auto all = find_checkpoints(folder);
+  for (auto i = static_cast<std::size_t>(keep); i < all.size(); ++i) {
     std::error_code ignored;
     std::filesystem::remove(all[i], ignored);
   }
   return path;
 }
 
-std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder) {
-  const auto all = checkpoints(folder);
-  if (all.empty()) return std::nullopt;
-  return all.back();
-}
+void verify_checkpoint(const std::filesystem::path& path) { open_checkpoint(path); }
 
-CheckpointInfo load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
-  const WeightFile file = read_safetensors(path);
-  const auto format = file.metadata().find("format");
-  if (format == file.metadata().end() || format->second != kFormat) {
-    throw Error(ErrorKind::kCorruptFile, "{} is not a checkpoint: expected format \"{}\"", path.string(),
-                kFormat);
-  }
+RunState load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
+  const WeightFile file = open_checkpoint(path);
   read_parameters(file, trainer.layout(), trainer.parameters().data(), kTraining);
-  read_vector(file, "training.first_moment", trainer.optimizer().first_moment().span());
-  read_vector(file, "training.second_moment", trainer.optimizer().second_moment().span());
+  read_vector(file, kFirstMoment, trainer.optimizer().first_moment().span());
+  read_vector(file, kSecondMoment, trainer.optimizer().second_moment().span());
+  // Averaging that begins now begins with the weights of now.
+  if (const auto average = trainer.average().span(); !average.empty()) {
+    if (file.find(kAverage) != nullptr) {
+      read_vector(file, kAverage, average);
+    } else {
+      std::copy(trainer.parameters().span().begin(), trainer.parameters().span().end(), average.begin());
+    }
+  }
   for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
     read_vector(file, state_name(i), trainer.carried()[i].values());
   }
   trainer.optimizer().set_step(read_number<std::int64_t>(file, "step"));
+  const RunState run = read_run(file);
+  trainer.set_skipped_steps(run.skipped_steps);
   trainer.parameters_changed();
-  return {trainer.steps_done(), read_number<double>(file, "seconds")};
+  return run;
 }
 
 }  // namespace spikegpt

@@ -55,6 +55,14 @@ void MetricsLog::write(std::int64_t step, const EvaluationResult& result, double
   write_line(json.dump());
 }
 
+void MetricsLog::write(std::int64_t step, const std::string& note, double seconds) {
+  Json json;
+  json["step"] = step;
+  json["note"] = note;
+  json["seconds"] = seconds;
+  write_line(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 void MetricsLog::write_line(const std::string& line) {
   file_ << line << '\n' << std::flush;
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}: is the disk full?", path_.string());

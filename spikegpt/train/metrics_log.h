@@ -17,6 +17,7 @@ class MetricsLog {
   // Each throws Error (kIo).
   void write(const StepReport& report, double seconds, double tokens_per_second);
   void write(std::int64_t step, const EvaluationResult& result, double seconds);
+  void write(std::int64_t step, const std::string& note, double seconds);
 
  private:
   void write_line(const std::string& line);

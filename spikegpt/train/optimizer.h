@@ -2,19 +2,27 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "spikegpt/core/aligned_buffer.h"
+#include "spikegpt/model/parameters.h"
 #include "spikegpt/train/train_config.h"
 
 namespace spikegpt {
 
+// AdamW where config.weight_decay is not 0: decay that is no part of the gradient (Loshchilov and Hutter 2019), of
+// the matrices only. Parameters that config.freeze names do not change.
 class Adam {
  public:
-  Adam(std::int64_t size, const TrainConfig& config);
+  // Throws Error (kInvalidArgument) when config.freeze names no parameter, or all.
+  Adam(const ParameterLayout& layout, const TrainConfig& config);
 
-  // Changes the parameters by the gradients and returns the norm that the gradients had before clipping. A
-  // norm that is not finite changes nothing.
-  double update(double lr, float* parameters, const float* gradients);
+  // Changes the parameters by the gradients and returns the norm that the gradients had before clipping; those of
+  // frozen parameters are set to 0 first. A norm that is not finite changes nothing else.
+  double update(double lr, float* parameters, float* gradients);
+
+  // Step 0, moments of 0.
+  void reset();
 
   // The state, for checkpoints.
   std::int64_t step() const noexcept { return step_; }
@@ -23,7 +31,16 @@ class Adam {
   AlignedBuffer<float>& second_moment() noexcept { return second_moment_; }
 
  private:
+  // Neighbouring parameters that are treated alike.
+  struct Range {
+    std::int64_t offset = 0;
+    std::int64_t size = 0;
+    bool decays = false;
+    bool frozen = false;
+  };
+
   TrainConfig config_;
+  std::vector<Range> ranges_;
   std::int64_t step_ = 0;
   AlignedBuffer<float> first_moment_;
   AlignedBuffer<float> second_moment_;

@@ -13,6 +13,15 @@ void validate(const TrainConfig& c) {
   check_setting(c.lr > 0.0 && c.lr < 10.0, "lr", c.lr, "a positive number below 10");
   check_setting(c.lr_final >= 0.0 && c.lr_final <= c.lr, "lr_final", c.lr_final, "0 to lr");
   check_setting(c.warmup_steps >= 0, "warmup_steps", c.warmup_steps, "0 or more");
+  check_setting(c.schedule == "cosine" || c.schedule == "linear" || c.schedule == "constant" || c.schedule == "wsd",
+         "schedule", c.schedule, "cosine, linear, constant or wsd");
+  check_setting(c.decay_fraction > 0.0 && c.decay_fraction <= 1.0, "decay_fraction", c.decay_fraction,
+         "above 0, up to 1");
+  check_setting(c.weight_decay >= 0.0 && c.weight_decay * c.lr < 1.0, "weight_decay", c.weight_decay,
+         "0 or more, below 1 / lr");
+  check_setting(c.ema_decay >= 0.0 && c.ema_decay < 1.0, "ema_decay", c.ema_decay, "0 to 1, without 1");
+  check_setting(c.retries >= 0, "retries", c.retries, "0 or more");
+  check_setting(c.loss_spike == 0.0 || c.loss_spike > 1.0, "loss_spike", c.loss_spike, "0, or above 1");
   check_setting(c.beta1 >= 0.0 && c.beta1 < 1.0, "beta1", c.beta1, "0 to 1, without 1");
   check_setting(c.beta2 >= 0.0 && c.beta2 < 1.0, "beta2", c.beta2, "0 to 1, without 1");
   check_setting(c.eps > 0.0, "eps", c.eps, "a positive number");

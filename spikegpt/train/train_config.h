@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace spikegpt {
 
@@ -15,10 +16,16 @@ struct TrainConfig {
   double lr = 6e-4;
   double lr_final = 1e-5;
   std::int64_t warmup_steps = 0;
+  std::string schedule = "cosine";
+  double decay_fraction = 0.2;
   double beta1 = 0.9;
   double beta2 = 0.99;
   double eps = 4e-9;
   double grad_clip = 1.0;
+  double weight_decay = 0.0;
+  double ema_decay = 0.0;
+  std::vector<std::string> freeze;
+  std::vector<std::string> reinit;
   std::string init = "default";
   std::uint64_t seed = 1;
   std::string precision = "auto";
@@ -31,6 +38,9 @@ struct TrainConfig {
   std::int64_t eval_tokens = 65536;
   std::int64_t save_every = 500;
   int keep = 2;
+  bool keep_best = true;
+  int retries = 3;
+  double loss_spike = 2.0;
   int sample_tokens = 120;
   std::int64_t log_every = 1;
   bool operator==(const TrainConfig&) const = default;
@@ -45,12 +55,20 @@ struct TrainConfig {
     visitor("windows", self.windows,
             "random, or consecutive: each window continues the one before with its memory (truncated BPTT)");
     visitor("lr", self.lr, "learning rate at the start (after warm-up)");
-    visitor("lr_final", self.lr_final, "learning rate at the end; cosine in between");
+    visitor("lr_final", self.lr_final, "learning rate at the end");
+    visitor("schedule", self.schedule,
+            "from lr to lr_final: cosine, linear, constant (stays at lr), or wsd: stays, then falls linearly");
+    visitor("decay_fraction", self.decay_fraction, "wsd: share of the run, at its end, in which the rate falls");
     visitor("warmup_steps", self.warmup_steps, "linear warm-up from lr_final");
     visitor("beta1", self.beta1, "Adam: decay of the first moment");
     visitor("beta2", self.beta2, "Adam: decay of the second moment");
     visitor("eps", self.eps, "Adam: added to the root of the second moment");
     visitor("grad_clip", self.grad_clip, "largest norm of the gradient; 0 = no clipping");
+    visitor("weight_decay", self.weight_decay, "of the matrices, apart from the gradient (AdamW); 0 = none");
+    visitor("ema_decay", self.ema_decay,
+            "the model is a moving average of the weights, 0.999 for one over 1000 steps; 0 = the weights themselves");
+    visitor("freeze", self.freeze, "parameters that do not learn, by name: emb.* 'blocks.[0-5].*'");
+    visitor("reinit", self.reinit, "with --from: parameters that start anew instead, by name: head.*");
     visitor("init", self.init, "first weights: default (as PyTorch), rwkv (orthogonal and zeros)");
     visitor("seed", self.seed, "of weights, windows and dropout");
     visitor("precision", self.precision, "matrix products in f32, bf16, or auto: bf16 where the CPU has it");
@@ -63,6 +81,11 @@ struct TrainConfig {
     visitor("eval_tokens", self.eval_tokens, "held-out tokens per evaluation; 0 = all");
     visitor("save_every", self.save_every, "steps between checkpoints; 0 = only at the end");
     visitor("keep", self.keep, "newest checkpoints kept");
+    visitor("keep_best", self.keep_best, "keep the model with the lowest held-out loss in OUT/best");
+    visitor("retries", self.retries,
+            "times to go back to the last checkpoint when the loss runs away, with half the learning rate and other batches");
+    visitor("loss_spike", self.loss_spike,
+            "the loss runs away when its recent mean is so many times that of the last 100 steps; 0 = only when not finite");
     visitor("sample_tokens", self.sample_tokens, "tokens of sample text after an evaluation; 0 = none");
     visitor("log_every", self.log_every, "steps between lines of metrics.jsonl");
   }

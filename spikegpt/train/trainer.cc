@@ -7,6 +7,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/finite.h"
 #include "spikegpt/core/random.h"
+#include "spikegpt/kernels/adam.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/train/calibration.h"
 
@@ -33,7 +34,8 @@ Trainer::Trainer(const ModelConfig& model, const TrainConfig& config, const Wind
       layout_(model),
       parameters_(static_cast<std::size_t>(layout_.flat_size())),
       gradients_(static_cast<std::size_t>(layout_.flat_size())),
-      optimizer_(layout_.flat_size(), config),
+      average_(config.ema_decay > 0.0 ? parameters_.size() : 0),
+      optimizer_(layout_, config),
       network_(make_network(model, network_options(model, config))),
       activity_(model),
       tokens_(static_cast<std::size_t>(config.batch_size) * static_cast<std::size_t>(model.ctx_len)),
@@ -46,14 +48,42 @@ Trainer::Trainer(const ModelConfig& model, const TrainConfig& config, const Wind
 
 void Trainer::initialise_parameters() {
   initialise(model_, init_kind(config_.init), config_.seed, parameters_.data());
+  calibrate();
+  start_anew();
+}
+
+void Trainer::calibrate() {
   sample(0);
   const std::span<const TokenId> first_window(tokens_.data(), static_cast<std::size_t>(model_.ctx_len));
   calibrate_gains(model_, first_window, parameters_.data());
+}
+
+void Trainer::start_anew() {
+  std::copy_n(parameters_.data(), average_.size(), average_.data());
+  optimizer_.reset();
+  for (RecurrentState& memory : carried_) memory.reset();
+  parameters_changed();
+}
+
+void Trainer::skip_steps(std::int64_t steps) {
+  skipped_steps_ += steps;
+  for (RecurrentState& memory : carried_) memory.reset();
+}
+
+void Trainer::with_model_parameters(const std::function<void()>& use) {
+  if (average_.span().empty()) return use();
+  network_->set_parameters(average_.data());
+  try {
+    use();
+  } catch (...) {
+    parameters_changed();
+    throw;
+  }
   parameters_changed();
 }
 
 void Trainer::sample(std::int64_t micro) {
-  windows_.fill(steps_done(), micro * config_.batch_size,
+  windows_.fill(batch_index(), micro * config_.batch_size,
                 {config_.batch_size, model_.ctx_len, tokens_, targets_, fresh_});
 }
 
@@ -72,7 +102,7 @@ double Trainer::forward_backward(std::int64_t micro) {
   run.dropout.probability = static_cast<float>(model_.dropout);
   run.dropout.seed = config_.seed;
   run.dropout.stream = (static_cast<std::uint64_t>(RandomPurpose::kDropout) << 48) +
-                       static_cast<std::uint64_t>((steps_done() * config_.accumulate + micro) *
+                       static_cast<std::uint64_t>((batch_index() * config_.accumulate + micro) *
                                                   model_.n_layer);
   RecurrentState* const memory = carried_.empty() ? nullptr : &carried_[static_cast<std::size_t>(micro)];
   if (memory != nullptr) {
@@ -103,6 +133,9 @@ StepReport Trainer::step(double lr) {
   }
   report.gradient_norm = optimizer_.update(lr, parameters_.data(), gradients_.data());
   if (!std::isfinite(report.gradient_norm)) report_bad_gradient();
+  if (!average_.span().empty()) {
+    moving_average(layout_.flat_size(), 1.0 - config_.ema_decay, parameters_.data(), average_.data());
+  }
   parameters_changed();
   report.step = steps_done();
   report.loss = loss / static_cast<double>(report.tokens);
@@ -134,7 +167,7 @@ void Trainer::report_bad_gradient() const {
 }
 
 std::size_t Trainer::memory_in_bytes() const {
-  return network_->memory_in_bytes() + 4 * parameters_.size() * sizeof(float);
+  return network_->memory_in_bytes() + (4 * parameters_.size() + average_.size()) * sizeof(float);
 }
 
 }  // namespace spikegpt

@@ -8,9 +8,10 @@
 #include "spikegpt/data/consecutive_windows.h"
 #include "spikegpt/data/window_sampler.h"
 #include "spikegpt/model/model_files.h"
-#include "spikegpt/train/checkpoint.h"
+#include "spikegpt/train/divergence_guard.h"
 #include "spikegpt/train/metrics_log.h"
 #include "spikegpt/train/schedule.h"
+#include "spikegpt/train/start_from.h"
 
 namespace spikegpt {
 
@@ -38,6 +39,18 @@ class TrainingRun::Clock {
 
 namespace {
 
+// Half-written files of a process that was killed while it saved.
+void remove_leftovers(const std::filesystem::path& folder) {
+  for (const auto& place : {folder, folder / "checkpoints", folder / "best"}) {
+    std::error_code failure;
+    for (const auto& entry : std::filesystem::directory_iterator(place, failure)) {
+      if (entry.path().extension() == ".tmp") std::filesystem::remove(entry.path(), failure);
+    }
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<WindowSource> make_windows(const RunSetup& setup) {
   const TrainConfig& train = setup.train;
   if (train.windows == "consecutive") {
@@ -47,30 +60,89 @@ std::unique_ptr<WindowSource> make_windows(const RunSetup& setup) {
   return std::make_unique<WindowSampler>(setup.corpus.sources, setup.model.ctx_len, train.seed);
 }
 
-}  // namespace
-
 TrainingRun::TrainingRun(RunSetup setup, bool resume) : setup_(std::move(setup)) {
   validate(setup_.model);
   validate(setup_.train);
   windows_ = make_windows(setup_);
   trainer_ = std::make_unique<Trainer>(setup_.model, setup_.train, *windows_);
-  CheckpointInfo info;
-  const auto newest = resume ? newest_checkpoint(setup_.folder) : std::nullopt;
-  if (newest) {
-    info = load_checkpoint(*newest, *trainer_);
-    saved_step_ = info.step;
-  } else {
-    // A run that ended before its first checkpoint goes on from its start; a model without one is not touched.
-    if (resume && std::filesystem::exists(setup_.folder / "model.safetensors")) {
-      throw Error(ErrorKind::kNotFound,
-                  "{} has a model but no checkpoint to resume from: expected {}/checkpoints/step-*.safetensors",
-                  setup_.folder.string(), setup_.folder.string());
-    }
-    trainer_->initialise_parameters();
-  }
+  const bool had_folder = std::filesystem::exists(setup_.folder);
   make_folder(setup_.folder);
-  metrics_ = std::make_unique<MetricsLog>(setup_.folder / "metrics.jsonl", info.step);
-  clock_ = std::make_unique<Clock>(info.seconds);
+  try {
+    lock_ = std::make_unique<FolderLock>(setup_.folder);
+    remove_leftovers(setup_.folder);
+    if (resume) {
+      this->resume();
+    } else {
+      start();
+    }
+    metrics_ = std::make_unique<MetricsLog>(setup_.folder / "metrics.jsonl", trainer_->steps_done());
+  } catch (...) {
+    lock_.reset();
+    std::error_code ignored;
+    if (!had_folder) std::filesystem::remove(setup_.folder, ignored);  // does so only when it is empty
+    throw;
+  }
+  clock_ = std::make_unique<Clock>(state_.seconds);
+}
+
+void TrainingRun::start() {
+  trainer_->initialise_parameters();
+  if (!setup_.from.empty()) {
+    note(start_from(setup_.from, *setup_.corpus.tokenizer, setup_.train.reinit, *trainer_));
+  }
+  state_ = RunState();
+  state_.train_tokens = setup_.corpus.train->size();
+}
+
+// From the newest checkpoint that is whole. One that is damaged is set aside, not removed.
+void TrainingRun::resume() {
+  for (const auto& path : find_checkpoints(setup_.folder)) {
+    try {
+      verify_checkpoint(path);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kCorruptFile) throw;
+      set_aside(path, error.what());
+      continue;
+    }
+    state_ = load_checkpoint(path, *trainer_);
+    saved_step_ = trainer_->steps_done();
+    const std::int64_t tokens = setup_.corpus.train->size();
+    if (state_.train_tokens != 0 && state_.train_tokens != tokens) {
+      note(fmt::format("the text to learn from has {} tokens now; it had {} before step {}", tokens,
+                       state_.train_tokens, saved_step_));
+    }
+    state_.train_tokens = tokens;
+    return;
+  }
+  // A run that ended before its first checkpoint goes on from its start; a model without one is not touched.
+  if (std::filesystem::exists(setup_.folder / "model.safetensors")) {
+    throw Error(ErrorKind::kNotFound,
+                "{} has a model but no checkpoint to resume from: expected {}/checkpoints/step-*.safetensors{}",
+                setup_.folder.string(), setup_.folder.string(),
+                notes_.empty() ? "" : fmt::format(" ({})", fmt::join(notes_, "; ")));
+  }
+  start();
+}
+
+void TrainingRun::set_aside(const std::filesystem::path& checkpoint, const std::string& why) {
+  std::filesystem::path aside = checkpoint;
+  aside += ".damaged";
+  std::error_code failure;
+  std::filesystem::rename(checkpoint, aside, failure);
+  if (failure) {
+    throw Error(ErrorKind::kIo, "cannot rename {}, which is damaged: {}", checkpoint.string(), failure.message());
+  }
+  note(fmt::format("{}; renamed to {}, going on from the one before", why, aside.filename().string()));
+}
+
+void TrainingRun::note(std::string text) { notes_.push_back(std::move(text)); }
+
+void TrainingRun::tell_notes(TrainingObserver& observer) {
+  for (const std::string& text : notes_) {
+    metrics_->write(trainer_->steps_done(), text, clock_->seconds());
+    observer.on_note(text);
+  }
+  notes_.clear();
 }
 
 TrainingRun::~TrainingRun() = default;
@@ -90,22 +162,38 @@ EvaluationResult TrainingRun::evaluate(TrainingObserver& observer) {
   options.ctx_len = setup_.model.ctx_len;
   options.batch = setup_.train.batch_size;
   options.max_tokens = setup_.train.eval_tokens;
-  try {
-    result = evaluate_windows(setup_.model, trainer_->network(), setup_.corpus.valid, options);
-  } catch (const Error& error) {
-    throw Error(error.kind(), "after step {}: {}; the first value that is none came out of {}",
-                trainer_->steps_done(), error.what(), trainer_->network().first_non_finite());
-  }
+  trainer_->with_model_parameters([&] {
+    try {
+      result = evaluate_windows(setup_.model, trainer_->network(), setup_.corpus.valid, options);
+    } catch (const Error& error) {
+      throw Error(error.kind(), "after step {}: {}; the first value that is none came out of {}",
+                  trainer_->steps_done(), error.what(), trainer_->network().first_non_finite());
+    }
+  });
   metrics_->write(trainer_->steps_done(), result, clock_->seconds());
-  observer.on_evaluation(trainer_->steps_done(), result, trainer_->parameters().data());
+  keep_if_best(result);
+  observer.on_evaluation(trainer_->steps_done(), result, trainer_->model_parameters());
   return result;
+}
+
+void TrainingRun::keep_if_best(const EvaluationResult& result) {
+  if (!setup_.train.keep_best || trainer_->steps_done() == 0) return;
+  if (state_.best_loss && result.loss >= *state_.best_loss) return;
+  state_.best_loss = result.loss;
+  save_as_model(setup_.folder / "best");
+  setup_.corpus.tokenizer->save(setup_.folder / "best");
+}
+
+void TrainingRun::save_as_model(const std::filesystem::path& folder) {
+  save_model(folder, setup_.model, trainer_->model_parameters());
 }
 
 void TrainingRun::save(TrainingObserver& observer) {
   if (saved_step_ == trainer_->steps_done()) return;
-  const auto path =
-      save_checkpoint(setup_.folder, *trainer_, clock_->seconds(), setup_.train.keep);
-  save_model(setup_.folder, setup_.model, trainer_->parameters().data());
+  state_.seconds = clock_->seconds();
+  state_.skipped_steps = trainer_->skipped_steps();
+  const auto path = save_checkpoint(setup_.folder, *trainer_, state_, setup_.train.keep);
+  save_as_model(setup_.folder);
   saved_step_ = trainer_->steps_done();
   observer.on_checkpoint(path);
 }
@@ -113,7 +201,7 @@ void TrainingRun::save(TrainingObserver& observer) {
 void TrainingRun::step(TrainingObserver& observer) {
   const double before = clock_->seconds();
   const StepReport report = trainer_->step(
-      learning_rate(setup_.train, trainer_->steps_done(), fraction()));
+      state_.lr_scale * learning_rate(setup_.train, trainer_->steps_done(), fraction()));
   RunProgress progress;
   progress.seconds = clock_->seconds();
   clock_->count(report.tokens, progress.seconds - before);
@@ -126,25 +214,59 @@ void TrainingRun::step(TrainingObserver& observer) {
     metrics_->write(report, progress.seconds, progress.tokens_per_second);
   }
   observer.on_step(report, progress);
+  DivergenceGuard(setup_.train.loss_spike).observe(report.step, report.loss, state_);
+}
+
+// To the last checkpoint, or the start, and on with other batches at half the learning rate.
+void TrainingRun::roll_back(const Error& cause) {
+  const std::int64_t retries = state_.retries + 1;
+  if (retries > setup_.train.retries) {
+    if (setup_.train.retries == 0) throw cause;
+    throw Error(cause.kind(), "{} (after {} retries)", cause.what(), setup_.train.retries);
+  }
+  const std::int64_t failed_step = trainer_->steps_done();
+  const double lr_scale = 0.5 * state_.lr_scale;
+  const std::int64_t skipped = trainer_->skipped_steps();
+  if (saved_step_ >= 0) {
+    resume();
+  } else {
+    start();
+  }
+  const std::int64_t step = trainer_->steps_done();
+  trainer_->set_skipped_steps(skipped);
+  trainer_->skip_steps(failed_step + 1 - step);
+  state_.retries = retries;
+  state_.lr_scale = lr_scale;
+  metrics_ = std::make_unique<MetricsLog>(setup_.folder / "metrics.jsonl", step);
+  note(fmt::format("{}; back to step {}, leaving out the batches since, learning rate x {} (retry {} of {})", cause.what(),
+                   step, lr_scale, retries, setup_.train.retries));
 }
 
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
+  tell_notes(observer);
   std::int64_t evaluated = trainer_->steps_done();
   if (evaluated == 0) outcome.first = outcome.last = evaluate(observer);
   while (!finished() && !stop) {
-    step(observer);
-    const std::int64_t done = trainer_->steps_done();
-    if (train.eval_every > 0 && done % train.eval_every == 0) {
-      outcome.last = evaluate(observer);
-      evaluated = done;
+    try {
+      step(observer);
+      const std::int64_t done = trainer_->steps_done();
+      if (finished() || (train.eval_every > 0 && done % train.eval_every == 0)) {
+        outcome.last = evaluate(observer);
+        evaluated = done;
+      }
+      if (train.save_every > 0 && done % train.save_every == 0) save(observer);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDiverged) throw;
+      roll_back(error);
+      tell_notes(observer);
     }
-    if (train.save_every > 0 && done % train.save_every == 0) save(observer);
   }
   outcome.finished = finished();
-  save(observer);
+  // By the clock a run may end between two steps.
   if (outcome.finished && evaluated != trainer_->steps_done()) outcome.last = evaluate(observer);
+  save(observer);
   outcome.steps = trainer_->steps_done();
   outcome.seconds = clock_->seconds();
   return outcome;

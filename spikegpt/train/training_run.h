@@ -1,4 +1,5 @@
-// A whole training run in a folder: steps, evaluations, metrics, checkpoints, and going on after a stop.
+// A whole training run in a folder: steps, evaluations, metrics, checkpoints, and going on after a stop, a crash or a
+// loss that ran away.
 #pragma once
 
 #include <atomic>
@@ -6,7 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "spikegpt/core/error.h"
+#include "spikegpt/core/folder_lock.h"
 #include "spikegpt/data/text_corpus.h"
+#include "spikegpt/train/checkpoint.h"
 #include "spikegpt/train/evaluation.h"
 #include "spikegpt/train/trainer.h"
 
@@ -27,6 +31,8 @@ class TrainingObserver {
   // `parameters` are those evaluated, laid out by ParameterLayout(config).
   virtual void on_evaluation(std::int64_t /*step*/, const EvaluationResult&, const float* /*parameters*/) {}
   virtual void on_checkpoint(const std::filesystem::path&) {}
+  // Something the user should know of that did not stop the run; also in metrics.jsonl.
+  virtual void on_note(const std::string&) {}
 };
 
 struct RunOutcome {
@@ -42,12 +48,17 @@ struct RunSetup {
   ModelConfig model;
   TrainConfig train;
   TextCorpus corpus;
+  std::filesystem::path from;  // folder of the model to start from; empty = fresh weights
 };
+
+// The batches of a run. The corpus must outlive them.
+std::unique_ptr<WindowSource> make_windows(const RunSetup& setup);
 
 class TrainingRun {
  public:
-  // A new run in a folder without one, or with `resume` from the newest checkpoint of the folder (from the start
-  // when the run ended before its first). Throws Error; nothing in the folder has changed then.
+  // A new run in a folder without one, or with `resume` from the newest checkpoint of the folder that is whole (from
+  // the start when the run ended before its first). No other process may train there. Throws Error; nothing in the
+  // folder has changed then.
   TrainingRun(RunSetup setup, bool resume);
   ~TrainingRun();
 
@@ -58,17 +69,28 @@ class TrainingRun {
 
  private:
   class Clock;
+  void start();
+  void resume();
+  void set_aside(const std::filesystem::path& checkpoint, const std::string& why);
+  void note(std::string text);
+  void tell_notes(TrainingObserver& observer);
   EvaluationResult evaluate(TrainingObserver& observer);
+  void keep_if_best(const EvaluationResult& result);
   void save(TrainingObserver& observer);
+  void save_as_model(const std::filesystem::path& folder);
   bool finished() const;
   double fraction() const;
   void step(TrainingObserver& observer);
+  void roll_back(const Error& cause);
 
   RunSetup setup_;
   std::unique_ptr<WindowSource> windows_;
   std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<FolderLock> lock_;
+  RunState state_;
   std::unique_ptr<Clock> clock_;
   std::unique_ptr<class MetricsLog> metrics_;
+  std::vector<std::string> notes_;  // not told yet
   std::int64_t saved_step_ = -1;
 };
 

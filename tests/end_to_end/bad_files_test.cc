@@ -56,7 +56,7 @@ TEST_F(BadTextTest, EvaluationRefusesWhatItCannotRead) {
   expect_refused(run({"eval", "model", "--data", "empty.txt"}), 1, {"empty.txt is empty"});
   expect_refused(run({"eval", "model", "--data", "one.txt"}), 1, {"one.txt has 1", "at least 2"});
   expect_refused(run({"eval", "model", "--data", "binary.dat"}), 1, {"binary.dat is binary"});
-  expect_refused(run({"eval", "model", "--data", "model"}), 1, {"model/checkpoints/", "is binary"});
+  expect_refused(run({"eval", "model", "--data", "model"}), 1, {"model/best/model.safetensors is binary"});
   expect_refused(run({"eval", "model", "--data", "text.txt", "--precision", "f8"}), 1,
                  {"precision \"f8\""});
 }
@@ -253,19 +253,13 @@ class BadRunTest : public SmallRuns {
   }
 };
 
-TEST_F(BadRunTest, ACheckpointThatIsDamagedIsNamedAndNothingChanges) {
+TEST_F(BadRunTest, ACheckpointWithWrongContentIsNamedAndNothingChanges) {
   const std::string whole = read(kNewest);
   const auto refuses = [&](const std::vector<std::string_view>& words) {
     const auto before = content_of(folder());
     expect_refused(run(resume()), 1, words);
     EXPECT_EQ(content_of(folder()), before);
   };
-  for (const std::size_t size :
-       {std::size_t{0}, std::size_t{100}, whole.size() / 2, whole.size() - 1}) {
-    SCOPED_TRACE(size);
-    write(kNewest, whole.substr(0, size));
-    refuses({kNewest});
-  }
   const auto damage = [&](const std::function<void(OwnedTensors&)>& change) {
     write(kNewest, whole);
     change_tensors(at(kNewest), change);
@@ -285,9 +279,6 @@ TEST_F(BadRunTest, ACheckpointThatIsDamagedIsNamedAndNothingChanges) {
   refuses({kNewest, "surplus", "not a parameter"});
   damage([](OwnedTensors& tensors) { set_float(tensors.at("head.weight"), 3, std::nanf("")); });
   refuses({kNewest, "head.weight", "nan", "element 3"});
-  std::filesystem::copy_file(at("model/model.safetensors"), at(kNewest),
-                             std::filesystem::copy_options::overwrite_existing);
-  refuses({kNewest, "not a checkpoint"});
   expect_usable();
   std::filesystem::remove(at(kNewest));  // what the user would do: the one before still serves
   expect_success(run(resume()));
@@ -351,7 +342,7 @@ TEST_F(DivergenceTest, AGradientThatIsNotFiniteStopsWithStepAndLayer) {
   // Without a second moment to divide by, Adam's steps explode.
   const ProgramResult result = run(train_args(
       "wild", {"--arch", "rwkv", "--precision", "f32", "--grad-clip", "0", "--lr", "9.9", "--beta2",
-               "0", "--steps", "200", "--save-every", "1", "--keep", "1000", "--eval-every", "0"}));
+               "0", "--steps", "200", "--save-every", "1", "--keep", "1000", "--eval-every", "0", "--retries", "0"}));
   expect_stopped(result, {"spikegpt: step ", "not finite", "blocks.0.", "--lr"});
   const std::size_t steps = metrics("wild").size() - 1;  // less the evaluation at the start
   expect_words(result.err, {"spikegpt: step " + std::to_string(steps + 1) + ":"});
@@ -380,7 +371,7 @@ TEST_P(DivergenceLayerTest, ALossThatIsNotFiniteStopsWithStepAndLayer) {
   change_tensors(at("model/checkpoints/step-000000010.safetensors"),
                  [&](OwnedTensors& tensors) { fill_floats(tensors.at(GetParam().tensor), 3e38f); });
   auto before = content_of(folder());
-  expect_stopped(run({"train", "--out", "model", "--resume", "--steps", "30"}),
+  expect_stopped(run({"train", "--out", "model", "--resume", "--steps", "30", "--retries", "0"}),
                  {"step 11", "loss is not a finite number", GetParam().layer, "--lr"});
   auto after = content_of(folder());
   EXPECT_EQ(Json::parse(after.at("model/train.json")).at("train").at("steps"), 30);

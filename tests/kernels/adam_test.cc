@@ -106,6 +106,50 @@ TEST(Adam, LateStepsNeedNoCorrection) {
   EXPECT_NEAR(vectors.parameter[0], -0.9 * 0.1 / std::sqrt(0.99 * 0.04), 1e-6);
 }
 
+// Loshchilov and Hutter: the decay is taken from the parameter, not put into the moments.
+TEST(Adam, DecayIsDecoupled) {
+  for (const std::int64_t n : {1, 17, 130}) {
+    const auto after = [&](double decay) {
+      const Vectors vectors(n);
+      RandomStream random = random_stream(703);
+      fill_normal(random, 1.0, vectors.parameter);
+      draw_gradient(1, vectors);
+      adam_update(n, {.lr = 0.1, .weight_decay = decay}, vectors.view());
+      return Outputs{{"parameter", floats(vectors.parameter)}, {"first", floats(vectors.first)}};
+    };
+    const Outputs without = after(0.0);
+    const Outputs with = same_everywhere([&] { return after(0.5); });
+    const Vectors start(n);
+    RandomStream random = random_stream(703);
+    fill_normal(random, 1.0, start.parameter);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      const double taken = 0.1 * 0.5 * as_double(start.parameter[static_cast<std::int64_t>(i)]);
+      EXPECT_NEAR(with.at("parameter")[i], without.at("parameter")[i] - taken, 1e-6);
+      EXPECT_EQ(with.at("first")[i], without.at("first")[i]);
+    }
+  }
+}
+
+TEST(MovingAverage, MovesByItsShare) {
+  for (const std::int64_t n : {1, 13, 64, 32768 + 77}) {
+    SCOPED_TRACE(n);
+    RandomStream random = random_stream(702);
+    const Guarded<float> x = normal_values<float>(random, n);
+    const Guarded<float> start = normal_values<float>(random, n);
+    const Outputs actual = same_everywhere([&] {
+      const Guarded<float> average(n);
+      for (std::int64_t i = 0; i < n; ++i) average[i] = start[i];
+      moving_average(n, 0.25, x.data(), average.data());
+      EXPECT_TRUE(average.intact());
+      return Outputs{{"average", floats(average)}};
+    });
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double expected = 0.75 * as_double(start[i]) + 0.25 * as_double(x[i]);
+      ASSERT_NEAR(actual.at("average")[static_cast<std::size_t>(i)], expected, 1e-6);
+    }
+  }
+}
+
 TEST(SquaredNorm, SumsInDouble) {
   RandomStream random = random_stream(701);
   for (const std::int64_t n : {0, 1, 15, 16, 17, 1000, 32768, 32769, 3 * 32768 + 77}) {

@@ -77,11 +77,14 @@ TEST_P(TrainerTest, ResumedIsBitIdentical) {
 
     Bench before(small_model(GetParam()), config);
     for (int i = 0; i < 3; ++i) before.trainer.step(1e-3);
-    const auto path = save_checkpoint(folder.path(), before.trainer, 12.5, 1);
+    RunState run;
+    run.seconds = 12.5;
+    run.best_loss = 0.1;
+    run.slow_loss = 1.0 / 3.0;
+    const auto path = save_checkpoint(folder.path(), before.trainer, run, 1);
     Bench after(small_model(GetParam()), config);
-    const CheckpointInfo info = load_checkpoint(path, after.trainer);
-    EXPECT_EQ(info.step, 3);
-    EXPECT_EQ(info.seconds, 12.5);
+    EXPECT_EQ(load_checkpoint(path, after.trainer), run);
+    EXPECT_EQ(after.trainer.steps_done(), 3);
     for (int i = 0; i < 3; ++i) after.trainer.step(1e-3);
 
     EXPECT_EQ(copy(after.trainer.parameters()), copy(whole.trainer.parameters()));
@@ -105,7 +108,7 @@ TEST_P(TrainerTest, ConsecutiveWindowsCarryTheirMemory) {
   ASSERT_EQ(whole.carried().size(), 2u);
   for (int i = 0; i < 15; ++i) whole.step(1e-3);  // 12 windows a reader: some start over
   for (int i = 0; i < 7; ++i) before.step(1e-3);
-  load_checkpoint(save_checkpoint(folder.path(), before, 0.0, 1), after);
+  load_checkpoint(save_checkpoint(folder.path(), before, {}, 1), after);
   for (int i = 0; i < 8; ++i) after.step(1e-3);
   EXPECT_EQ(copy(after.parameters()), copy(whole.parameters()));
 
@@ -244,21 +247,19 @@ TEST(RateWeight, LowersTheFiringRate) {
 TEST(Checkpoints, KeepTheNewest) {
   const TemporaryDirectory folder;
   Bench bench(small_model("rwkv"), small_run());
-  EXPECT_FALSE(newest_checkpoint(folder.path()).has_value());
+  EXPECT_TRUE(find_checkpoints(folder.path()).empty());
   std::vector<std::filesystem::path> paths;
   for (int i = 0; i < 4; ++i) {
     bench.trainer.step(1e-3);
-    paths.push_back(save_checkpoint(folder.path(), bench.trainer, 0.0, 2));
+    paths.push_back(save_checkpoint(folder.path(), bench.trainer, {}, 2));
   }
-  EXPECT_EQ(newest_checkpoint(folder.path()), paths.back());
-  EXPECT_FALSE(std::filesystem::exists(paths[1]));
-  EXPECT_TRUE(std::filesystem::exists(paths[2]));
+  EXPECT_EQ(find_checkpoints(folder.path()), (std::vector{paths[3], paths[2]}));
 }
 
 TEST(Checkpoints, RefuseAnotherModel) {
   const TemporaryDirectory folder;
   Bench bench(small_model("rwkv"), small_run());
-  const auto path = save_checkpoint(folder.path(), bench.trainer, 0.0, 2);
+  const auto path = save_checkpoint(folder.path(), bench.trainer, {}, 2);
   ModelConfig wider = small_model("rwkv");
   wider.n_embd = 32;
   Bench other(wider, small_run());

@@ -1,0 +1,68 @@
+#include "spikegpt/core/folder_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "spikegpt/core/error.h"
+
+namespace spikegpt {
+namespace {
+
+std::string owner_of(int fd) {
+  std::array<char, 300> text = {};
+  const ssize_t size = pread(fd, text.data(), text.size(), 0);
+  return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : "another process";
+}
+
+std::string own_name() {
+  std::array<char, 256> host = {};
+  if (gethostname(host.data(), host.size() - 1) != 0) return fmt::format("process {}", getpid());
+  return fmt::format("process {} on {}", getpid(), host.data());
+}
+
+// Whether the open file still is the one at `path`: its last owner may have removed it in between.
+bool is_still_at(int fd, const std::filesystem::path& path) {
+  struct stat open_file = {};
+  struct stat named = {};
+  return fstat(fd, &open_file) == 0 && stat(path.c_str(), &named) == 0 && open_file.st_ino == named.st_ino &&
+         open_file.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / "lock") {
+  while (true) {
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) {
+      throw Error(ErrorKind::kIo, "cannot create {}: {}", path_.string(), std::generic_category().message(errno));
+    }
+    const bool locked = flock(fd_, LOCK_EX | LOCK_NB) == 0;
+    if (locked && is_still_at(fd_, path_)) break;
+    const int failure = errno;
+    const std::string owner = owner_of(fd_);
+    close(fd_);
+    if (locked) continue;
+    if (failure == EWOULDBLOCK) {
+      throw Error(ErrorKind::kInvalidArgument, "{} is in use: {} trains there; wait for it, or choose another folder",
+                  folder.string(), owner);
+    }
+    throw Error(ErrorKind::kIo, "cannot lock {}: {}", path_.string(), std::generic_category().message(failure));
+  }
+  const std::string name = own_name();
+  // Only for the message of those who are refused: the lock holds without it.
+  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, name.data(), name.size(), 0) < 0) errno = 0;
+}
+
+FolderLock::~FolderLock() {
+  unlink(path_.c_str());
+  close(fd_);
+}
+
+}  // namespace spikegpt
