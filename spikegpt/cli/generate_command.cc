@@ -8,6 +8,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/infer/writer.h"
 #include "spikegpt/core/error.h"
@@ -30,6 +31,9 @@ struct GenerateFlags {
     app.add_option("--save-state", save_state, "keep what was read and written, for --load-state");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
+    app.add_option("--logprobs", logprobs,
+                   "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
+        ->check(CLI::Range(0, 1000));
     app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
     app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
   }
@@ -45,6 +49,7 @@ struct GenerateFlags {
   std::string type;
   std::filesystem::path load_state;
   std::filesystem::path save_state;
+  int logprobs = -1;
   bool published_rescale = false;
   bool no_echo = false;
   bool quiet = false;
@@ -84,6 +89,32 @@ void warn_of_unknown(const WritingReport& report, const Tokenizer& tokenizer) {
              tokenizer.decode(std::vector<TokenId>{tokenizer.encode(" ").ids.at(0)}));
 }
 
+// Bytes that are no whole character stand as U+FFFD; the id says which.
+Json token_to_json(const Tokenizer& tokenizer, TokenId token) {
+  Json json;
+  json["token"] = token;
+  json["text"] = token < tokenizer.vocab_size() ? std::string(tokenizer.token_bytes(token)) : "";
+  return json;
+}
+
+// One line a token: {"token", "text", "prompt", "logprob", "top": [{"token", "text", "logprob"}]}; the first token of the
+// prompt has no log-probability.
+void print_token(const Tokenizer& tokenizer, TokenId token, std::span<const float> logits, bool is_prompt, int top) {
+  Json line = token_to_json(tokenizer, token);
+  line["prompt"] = is_prompt;
+  line["logprob"] = logits.empty() ? Json(nullptr) : Json(log_probability(logits, token));
+  if (!logits.empty() && top > 0) {
+    line["top"] = Json::array();
+    for (const TokenProbability& likely : likeliest(logits, top)) {
+      Json entry = token_to_json(tokenizer, likely.token);
+      entry["logprob"] = likely.log_probability;
+      line["top"].push_back(std::move(entry));
+    }
+  }
+  fmt::print("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  std::fflush(stdout);
+}
+
 // A small model lies in the cache: sharing its steps between processors costs more than it gains.
 int useful_threads(const PackedModel& model) {
   constexpr std::size_t kSmallModel = std::size_t{8} << 20;  // bytes
@@ -107,14 +138,24 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
   install_stop_handler();
   Session session(model);
   if (!flags.load_state.empty()) session.set_state(load_state(flags.load_state, model));
-  if (!flags.no_echo) fmt::print("{}", options.prompt);
+  const bool as_text = flags.logprobs < 0;
+  if (!as_text) {
+    options.on_token = [&, left = static_cast<std::int64_t>(prompt_tokens(*tokenizer, options.prompt).ids.size())](
+                           TokenId token, std::span<const float> logits) mutable {
+      const bool is_prompt = left-- > 0;
+      if (is_prompt && flags.no_echo) return;
+      print_token(*tokenizer, token, logits, is_prompt, flags.logprobs);
+    };
+  }
+  if (as_text && !flags.no_echo) fmt::print("{}", options.prompt);
   std::fflush(stdout);
   const WritingReport report =
-      write_text(session, *tokenizer, options, stop_requested(), [](const std::string& piece) {
+      write_text(session, *tokenizer, options, stop_requested(), [&](const std::string& piece) {
+        if (!as_text) return;
         std::fwrite(piece.data(), 1, piece.size(), stdout);
         std::fflush(stdout);
       });
-  fmt::print("\n");
+  if (as_text) fmt::print("\n");
   std::fflush(stdout);
   warn_of_unknown(report, *tokenizer);
   if (!flags.save_state.empty()) save_state(flags.save_state, model, session.state());

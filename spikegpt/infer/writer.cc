@@ -57,31 +57,47 @@ class StopFilter {
   std::string held_;
 };
 
-std::vector<TokenId> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt,
-                                   WritingReport& report) {
-  Encoding encoding = tokenizer.encode(prompt);
-  if (encoding.ids.empty()) {
-    // What stands in for a prompt is not the user's: characters that it lacks are not reported.
-    const auto end = tokenizer.end_of_text();
-    encoding.ids = end ? std::vector<TokenId>{*end} : tokenizer.encode("\n").ids;
+// Returns the logits for the token behind the prompt; valid until the session reads on.
+std::span<const float> read_prompt(Session& session, std::span<const TokenId> prompt, const TokenObserver& on_token) {
+  if (!on_token) return session.feed(prompt);
+  constexpr std::size_t kChunk = 256;  // bounds the logits held at once
+  std::span<const float> before;
+  for (std::size_t first = 0; first < prompt.size(); first += kChunk) {
+    const auto chunk = prompt.subspan(first, std::min(kChunk, prompt.size() - first));
+    on_token(chunk[0], before);
+    if (chunk.size() > 1) {
+      const std::vector<float> logits = session.feed_all(chunk.first(chunk.size() - 1));
+      const std::size_t V = logits.size() / (chunk.size() - 1);
+      for (std::size_t i = 1; i < chunk.size(); ++i) on_token(chunk[i], {logits.data() + (i - 1) * V, V});
+    }
+    before = session.feed(chunk.last(1));
   }
-  report.unknown = encoding.unknown;
-  report.unknown_examples = encoding.unknown_examples;
-  report.prompt_tokens = static_cast<std::int64_t>(encoding.ids.size());
-  return encoding.ids;
+  return before;
 }
 
 }  // namespace
+
+Encoding prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
+  Encoding encoding = tokenizer.encode(prompt);
+  if (!encoding.ids.empty()) return encoding;
+  if (const auto end = tokenizer.end_of_text()) return {{*end}, 0, {}};
+  // What stands in for a prompt is not the user's: characters that it lacks are not reported.
+  encoding.ids = tokenizer.encode("\n").ids;
+  return encoding;
+}
 
 WritingReport write_text(Session& session, const Tokenizer& tokenizer, const WritingOptions& options,
                          const std::atomic<bool>& stop,
                          const std::function<void(const std::string&)>& emit) {
   WritingReport report;
   Sampler sampler(options.sampler);
-  const std::vector<TokenId> prompt = prompt_tokens(tokenizer, options.prompt, report);
-  for (const TokenId token : prompt) sampler.observe(token);
+  const Encoding prompt = prompt_tokens(tokenizer, options.prompt);
+  report.prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
+  report.unknown = prompt.unknown;
+  report.unknown_examples = prompt.unknown_examples;
+  for (const TokenId token : prompt.ids) sampler.observe(token);
   const double start = now();
-  std::span<const float> logits = session.feed(prompt);
+  std::span<const float> logits = read_prompt(session, prompt.ids, options.on_token);
   report.prompt_seconds = now() - start;
 
   // A vocabulary may be larger than the tokenizer's, for round sizes: what has no text is never chosen.
@@ -91,6 +107,7 @@ WritingReport write_text(Session& session, const Tokenizer& tokenizer, const Wri
   bool going = true;
   while (going && report.new_tokens < options.tokens && !stop) {
     const TokenId token = sampler.sample(logits.first(std::min(logits.size(), speakable)));
+    if (options.on_token) options.on_token(token, logits);
     if (token == tokenizer.end_of_text()) break;
     ++report.new_tokens;
     going = filter.push(decoder.push(token));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,15 @@
 
 namespace spikegpt {
 
+// Sees every token of prompt and text with the logits [V] that foretold it, before the sampler; none for the first.
+using TokenObserver = std::function<void(TokenId token, std::span<const float> logits)>;
+
 struct WritingOptions {
   std::string prompt;
   std::int64_t tokens = 200;
   SamplerConfig sampler;
   std::vector<std::string> stop;  // ends before the first of these
+  TokenObserver on_token;         // may be empty
 };
 
 struct WritingReport {
@@ -28,6 +33,9 @@ struct WritingReport {
   std::int64_t unknown = 0;
   std::vector<std::string> unknown_examples;
 };
+
+// What is read for a prompt: the end-of-text token or a line break stand for an empty one.
+Encoding prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt);
 
 // Reads the prompt (the end-of-text token or a line break when it is empty) and writes on. `emit` receives pieces of
 // whole characters; what might be the start of a stop string is held back.

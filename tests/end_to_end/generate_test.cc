@@ -47,6 +47,33 @@ TEST_F(GenerateTest, NumberOfTokens) {
       longer.starts_with(generate({"--prompt", "the", "--tokens", "99"}).out.substr(0, 102)));
 }
 
+TEST_F(GenerateTest, LogProbabilitiesAreThoseThatEvalAddsUp) {
+  const std::string text = small_text(180);  // longer than one chunk
+  ASSERT_GT(text.size(), 600u);
+  write("score.txt", text);
+  const ProgramResult scored = generate({"--prompt-file", "score.txt", "--logprobs", "3", "--tokens", "2"});
+  const auto lines = lines_of(scored.out);
+  ASSERT_EQ(lines.size(), text.size() + 2);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const Json line = Json::parse(lines[i]);
+    EXPECT_EQ(line.at("prompt").get<bool>(), i < text.size());
+    if (i >= text.size()) continue;
+    EXPECT_EQ(line.at("text").get<std::string>(), text.substr(i, 1));
+    EXPECT_EQ(line.at("logprob").is_null(), i == 0);
+    if (i == 0) continue;
+    sum += line.at("logprob").get<double>();
+    ASSERT_EQ(line.at("top").size(), 3u);
+    EXPECT_GE(line.at("top")[0].at("logprob").get<double>(), line.at("logprob").get<double>());
+  }
+  const ProgramResult eval = run({"eval", "model", "--data", "score.txt", "--json"});
+  expect_success(eval);
+  const double loss = Json::parse(eval.out).at("carried").at("loss").get<double>();
+  EXPECT_NEAR(-sum / static_cast<double>(text.size() - 1), loss, 1e-4);
+  EXPECT_EQ(lines_of(generate({"--prompt", "the", "--logprobs", "0", "--tokens", "5", "--no-echo"}).out).size(), 5u);
+  expect_refused(run({"generate", "model", "--logprobs", "-4"}), 2, {"--logprobs"});
+}
+
 TEST_F(GenerateTest, RepetitionPenaltyChangesTheText) {
   const Args plain = {"--prompt", "the ", "--temperature", "0"};
   Args penalised = plain;
