@@ -20,10 +20,22 @@ struct SpikeRecord {
   const void* distance = nullptr;  // [B, T, neurons] charged potential - threshold
 };
 
+// What a channel mix without spikes feeds its value projection: relu(k)^2, sparse but graded.
+struct HiddenRecord {
+  int layer = 0;
+  bool is_pre = false;  // of the ffnPre in the place of a time mix
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t neurons = 0;
+  DType dtype = DType::kF32;
+  const void* values = nullptr;  // [B, T, neurons]
+};
+
 class Probe {
  public:
   virtual ~Probe() = default;
   virtual void on_spikes(const SpikeRecord& record) = 0;
+  virtual void on_hidden(const HiddenRecord&) {}
 };
 
 }  // namespace spikegpt

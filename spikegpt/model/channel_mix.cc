@@ -76,6 +76,9 @@ void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
     neurons_forward<A>(pass, {.site = hidden_site_, .neurons = hidden_size_, .current = keep.key,
                               .gain = weights.gain, .spikes = spikes,
                               .distance = keep.hidden_distance, .rectified = true});
+  } else if (pass.probe != nullptr) {
+    pass.probe->on_hidden({layer_, half_ == BlockHalf::kFirst, pass.shape.batch, pass.shape.tokens, hidden_size_,
+                           kDTypeOf<A>, keep.hidden});
   }
   value_.forward(rows, fires ? spikes : keep.hidden, keep.value, pass.runner);
   sigmoid_gate_forward(pass.shape.size(), keep.receptance, keep.value, out);

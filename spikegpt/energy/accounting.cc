@@ -1,0 +1,151 @@
+#include "spikegpt/energy/accounting.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/model/network.h"
+#include "spikegpt/model/spike_sites.h"
+
+namespace spikegpt {
+namespace {
+
+constexpr std::int64_t kChunk = 256;
+
+// Adds what [tokens, neurons] values did; only spikes have events.
+void count(const float* values, std::int64_t tokens, std::int64_t neurons, bool are_spikes, InputCount& count) {
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    count.last_active = count.last_events = 0;
+    for (std::int64_t i = 0; i < neurons; ++i) {
+      const float value = values[t * neurons + i];
+      count.last_active += value != 0.0f;
+      if (are_spikes) count.last_events += std::llround(std::fabs(value));
+    }
+    count.active += count.last_active;
+    count.events += count.last_events;
+  }
+}
+
+const float* floats_of(DType dtype, std::int64_t batch, const void* values) {
+  ensure(dtype == DType::kF32 && batch == 1, "counted are float passes of one sequence");
+  return static_cast<const float*>(values);
+}
+
+}  // namespace
+
+ActivityCounter::ActivityCounter(const ModelConfig& config)
+    : sites_(spike_sites(config).size()), hidden_(2 * static_cast<std::size_t>(config.n_layer)) {}
+
+void ActivityCounter::on_spikes(const SpikeRecord& record) {
+  count(floats_of(record.dtype, record.batch, record.spikes), record.tokens, record.neurons, true,
+        sites_.at(static_cast<std::size_t>(record.site)));
+}
+
+void ActivityCounter::on_hidden(const HiddenRecord& record) {
+  count(floats_of(record.dtype, record.batch, record.values), record.tokens, record.neurons, false,
+        hidden_.at(static_cast<std::size_t>(2 * record.layer + (record.is_pre ? 0 : 1))));
+}
+
+Cost& Cost::operator+=(const Cost& other) {
+  products += other.products;
+  elementwise += other.elementwise;
+  weights += other.weights;
+  return *this;
+}
+
+EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
+                             const std::function<void(std::int64_t)>& progress)
+    : config_(config), products_(products_of(config)), counter_(config) {
+  check_tokens(tokens, config);
+  const auto size = static_cast<std::int64_t>(tokens.size());
+  const auto network = make_network(config, {GemmPrecision::kF32, {1, std::min(kChunk, size)}});
+  network->set_parameters(parameters);
+  RecurrentState state(config, 1);
+  RunOptions run;
+  run.probe = &counter_;
+  run.state_in = run.state_out = &state;
+  while (tokens_ < size) {
+    const std::int64_t length = std::min(kChunk, size - tokens_);
+    network->forward({tokens.subspan(static_cast<std::size_t>(tokens_), static_cast<std::size_t>(length))}, run);
+    tokens_ += length;
+    if (progress) progress(tokens_);
+  }
+}
+
+double EnergyAccount::firing_rate(int site) const {
+  const auto sites = spike_sites(config_);
+  const std::int64_t neurons = sites.at(static_cast<std::size_t>(site)).neurons;
+  return static_cast<double>(counter_.site(site).events) / static_cast<double>(neurons * tokens_);
+}
+
+double EnergyAccount::firing_rate() const {
+  const auto sites = spike_sites(config_);
+  double events = 0.0;
+  double neurons = 0.0;
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    events += static_cast<double>(counter_.site(static_cast<int>(i)).events);
+    neurons += static_cast<double>(sites[i].neurons);
+  }
+  return sites.empty() ? 0.0 : events / (neurons * static_cast<double>(tokens_));
+}
+
+Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
+  const std::int64_t all = tokens_ * p.inputs * p.outputs;
+  const bool has_neurons = !spike_sites(config_).empty();
+  Cost cost;
+  cost.weights = all;
+  if (accounting == Accounting::kTwin || (accounting == Accounting::kPaper && !has_neurons)) {
+    cost.products.macs = all;
+    return cost;
+  }
+  if (accounting == Accounting::kPaper) {
+    const double rate = p.paper_site < 0 ? firing_rate() : firing_rate(p.paper_site);
+    cost.products.accumulates = std::llround(rate * static_cast<double>(all));
+    return cost;
+  }
+  switch (p.kind) {
+    case InputKind::kDense:
+      cost.products.macs = all;
+      return cost;
+    case InputKind::kSparse:
+      cost.weights = counter_.hidden(p.hidden).active * p.outputs;
+      cost.products.macs = cost.weights;
+      return cost;
+    case InputKind::kSpikes:
+      cost.weights = counter_.site(p.site).active * p.outputs;
+      cost.products.accumulates = counter_.site(p.site).events * p.outputs;
+      return cost;
+    case InputKind::kShiftedSpikes: {
+      // Every token but the last is the one before another.
+      const InputCount& input = counter_.site(p.site);
+      cost.weights = (2 * input.active - input.last_active) * p.outputs;
+      cost.products.accumulates = (2 * input.events - input.last_events) * p.outputs;
+      return cost;
+    }
+  }
+  throw Bug("a kind of input");
+}
+
+Cost EnergyAccount::layer(Accounting accounting, int layer) const {
+  Cost sum;
+  for (const Product& product : products_) {
+    if (product.layer == layer) sum += cost(accounting, product);
+  }
+  if (accounting == Accounting::kTwin) sum.elementwise = tokens_ * elementwise_of(twin_of(config_), layer);
+  if (accounting == Accounting::kNeeded) sum.elementwise = tokens_ * elementwise_of(config_, layer);
+  return sum;
+}
+
+Cost EnergyAccount::total(Accounting accounting) const {
+  Cost sum;
+  for (int i = 0; i <= config_.n_layer; ++i) sum += layer(accounting, i);
+  return sum;
+}
+
+std::int64_t EnergyAccount::state_floats() const {
+  std::int64_t floats = 0;
+  RecurrentState(config_, 1).visit([&](const std::string&, const float*, std::int64_t n) { floats += n; });
+  return floats;
+}
+
+}  // namespace spikegpt

@@ -1,0 +1,79 @@
+// Operations counted while a model runs, and the three ways to account for them (SPEC.md 11).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "spikegpt/core/probe.h"
+#include "spikegpt/energy/operations.h"
+#include "spikegpt/energy/products.h"
+#include "spikegpt/model/config.h"
+
+namespace spikegpt {
+
+// What some inputs did over a text.
+struct InputCount {
+  std::int64_t active = 0;       // times one of them was not zero
+  std::int64_t events = 0;       // spikes: repeated and negative ones each
+  std::int64_t last_active = 0;  // the same in the last token
+  std::int64_t last_events = 0;
+};
+
+// Watches passes of one sequence, chunk by chunk.
+class ActivityCounter final : public Probe {
+ public:
+  explicit ActivityCounter(const ModelConfig& config);
+  void on_spikes(const SpikeRecord& record) override;
+  void on_hidden(const HiddenRecord& record) override;
+
+  const InputCount& site(int index) const { return sites_.at(static_cast<std::size_t>(index)); }
+  const InputCount& hidden(int index) const { return hidden_.at(static_cast<std::size_t>(index)); }
+
+ private:
+  std::vector<InputCount> sites_;
+  std::vector<InputCount> hidden_;  // two a layer
+};
+
+// How the products are paid for.
+enum class Accounting : std::uint8_t {
+  kTwin,    // (a) the non-spiking twin: every product a multiply-accumulate
+  kPaper,   // (b) the paper's: rate * accumulate, as if every input were spikes
+  kNeeded,  // (c) what the network needs: an accumulate per event, a multiply-accumulate per non-zero of a graded input, all elsewhere
+};
+
+struct Cost {
+  Operations products;
+  Operations elementwise;       // none in (b), which leaves it out
+  std::int64_t weights = 0;     // touched, token by token
+  Cost& operator+=(const Cost& other);
+};
+
+class EnergyAccount {
+ public:
+  // Runs the model over the text as one sequence with carried memory. `parameters` as in ParameterLayout. `progress` gets the
+  // tokens done; may be empty. Throws Error (kInvalidArgument) for tokens outside the vocabulary.
+  EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
+                const std::function<void(std::int64_t)>& progress = {});
+
+  const ModelConfig& config() const noexcept { return config_; }
+  std::int64_t tokens() const noexcept { return tokens_; }
+  // Of the whole text.
+  Cost cost(Accounting accounting, const Product& product) const;
+  Cost layer(Accounting accounting, int layer) const;
+  Cost total(Accounting accounting) const;
+  // Events per neuron and token, at one site or in the mean.
+  double firing_rate(int site) const;
+  double firing_rate() const;
+  // Floats of memory read and written per token.
+  std::int64_t state_floats() const;
+
+ private:
+  ModelConfig config_;
+  std::vector<Product> products_;
+  ActivityCounter counter_;
+  std::int64_t tokens_ = 0;
+};
+
+}  // namespace spikegpt

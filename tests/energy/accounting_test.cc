@@ -1,0 +1,207 @@
+// Counts of operations against a recount by loops over what the neurons sent.
+#include "spikegpt/energy/accounting.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "spikegpt/core/error.h"
+#include "spikegpt/model/init.h"
+#include "spikegpt/model/network.h"
+#include "spikegpt/model/parameters.h"
+#include "spikegpt/model/spike_sites.h"
+#include "tests/support/shared_data.h"
+
+namespace spikegpt::test {
+namespace {
+
+ModelConfig tiny(const std::string& arch) {
+  ModelConfig config = default_config(arch);
+  config.n_layer = 2;
+  config.n_embd = 12;
+  config.vocab_size = 9;
+  config.ctx_len = 300;
+  return config;
+}
+
+struct Tiny {
+  explicit Tiny(const ModelConfig& model) : config(model) {
+    const ParameterLayout layout(config);
+    parameters.resize(static_cast<std::size_t>(layout.flat_size()));
+    initialise(config, init_kind("default"), 3, parameters.data());
+    for (const ParameterInfo& info : layout.infos()) {  // lively currents
+      if (!info.name.ends_with("ln1.weight") && !info.name.ends_with("ln2.weight") && !info.name.ends_with("gain")) continue;
+      for (std::int64_t i = 0; i < info.size; ++i) parameters[static_cast<std::size_t>(info.offset + i)] = 3.0f;
+    }
+    for (int i = 0; i < 300; ++i) tokens.push_back((i * i + 3 * i) % 9);  // more than a chunk
+  }
+  ModelConfig config;
+  std::vector<float> parameters;
+  std::vector<std::int32_t> tokens;
+};
+
+// All that neurons sent and hidden layers held, in one pass over the whole text.
+class Recorder final : public Probe {
+ public:
+  void on_spikes(const SpikeRecord& r) override { keep(sites[r.site], r.spikes, r.tokens, r.neurons); }
+  void on_hidden(const HiddenRecord& r) override { keep(hidden[r.layer], r.values, r.tokens, r.neurons); }
+  using Values = std::vector<std::vector<float>>;  // [T][neurons]
+  std::map<int, Values> sites;
+  std::map<int, Values> hidden;
+
+ private:
+  static void keep(Values& values, const void* from, std::int64_t tokens, std::int64_t neurons) {
+    const auto* floats = static_cast<const float*>(from);
+    for (std::int64_t t = 0; t < tokens; ++t) values.emplace_back(floats + t * neurons, floats + (t + 1) * neurons);
+  }
+};
+
+Recorder record(const Tiny& model) {
+  const auto network = make_network(model.config, {GemmPrecision::kF32, {1, 300}});
+  network->set_parameters(model.parameters.data());
+  Recorder recorder;
+  RunOptions run;
+  run.probe = &recorder;
+  network->forward({model.tokens}, run);
+  return recorder;
+}
+
+// Additions of a product of `outputs` that gathers a row for every event: one at a time.
+std::int64_t additions(const Recorder::Values& spikes, std::int64_t outputs, bool shifted) {
+  std::int64_t sum = 0;
+  for (std::size_t t = 0; t < spikes.size(); ++t) {
+    for (std::size_t i = 0; i < spikes[t].size(); ++i) {
+      for (float left = std::fabs(spikes[t][i]); left > 0.5f; left -= 1.0f) sum += outputs;
+      if (!shifted || t == 0) continue;
+      for (float left = std::fabs(spikes[t - 1][i]); left > 0.5f; left -= 1.0f) sum += outputs;
+    }
+  }
+  return sum;
+}
+
+TEST(Energy, EventCountsAreThoseOfASlowRecount) {
+  for (const bool graded : {true, false}) {
+    ModelConfig config = tiny("event");
+    if (!graded) {
+      config.spike_levels = 1;
+      config.signed_spikes = false;
+      config.v_reset = 0.0;
+    }
+    const Tiny model(config);
+    const Recorder recorder = record(model);
+    const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+    std::int64_t expected = 0;
+    for (int layer = 0; layer < 2; ++layer) {
+      const BlockSites at = block_sites(model.config, layer);
+      expected += additions(recorder.sites.at(at.input1), 3 * 12, true);
+      expected += additions(recorder.sites.at(at.hidden1), 12, false);
+      expected += additions(recorder.sites.at(at.input2), 12 + 48, true);
+      expected += additions(recorder.sites.at(at.hidden2), 12, false);
+    }
+    ASSERT_GT(expected, 10000);
+    const Operations products = account.total(Accounting::kNeeded).products;
+    EXPECT_EQ(products.accumulates, expected);
+    EXPECT_EQ(products.macs, 300 * 12 * 9) << "the head reads no spikes";
+    EXPECT_EQ(products.multiplies, 0);
+  }
+}
+
+TEST(Energy, SparseHiddenLayersCostTheirNonZeros) {
+  for (const char* arch : {"spikegpt", "rwkv"}) {
+    const Tiny model(tiny(arch));
+    const Recorder recorder = record(model);
+    const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+    std::int64_t expected = 300 * 12 * 9;
+    for (int layer = 0; layer < 2; ++layer) {
+      expected += 300 * (4 * 12 * 12 + 12 * 12 + 12 * 48);
+      for (const auto& row : recorder.hidden.at(layer)) {
+        for (const float value : row) expected += value != 0.0f ? 12 : 0;
+      }
+    }
+    const Operations products = account.total(Accounting::kNeeded).products;
+    EXPECT_EQ(products.macs, expected) << arch;
+    EXPECT_EQ(products.accumulates, 0) << arch;
+    EXPECT_LT(products.macs, account.total(Accounting::kTwin).products.macs);
+  }
+}
+
+TEST(Energy, TheTwinPaysForEveryWeightOnceAToken) {
+  for (const char* arch : {"spikegpt", "rwkv", "event"}) {
+    for (const char* type : {"RWKV", "RWKV-ffnPre"}) {
+      ModelConfig config = tiny(arch);
+      config.model_type = type;
+      const Tiny model(config);
+      std::int64_t matrices = 0;
+      const ParameterLayout layout(config);
+      for (const ParameterInfo& info : layout.infos()) {
+        if (info.shape.size() == 2 && info.name != "emb.weight") matrices += info.size;
+      }
+      const EnergyAccount account(config, model.parameters.data(), model.tokens);
+      EXPECT_EQ(account.total(Accounting::kTwin).products.macs, 300 * matrices) << arch << type;
+      EXPECT_EQ(account.total(Accounting::kTwin).weights, 300 * matrices);
+    }
+  }
+}
+
+TEST(Energy, ThePaperTakesEveryInputForSpikes) {
+  const Tiny model(tiny("spikegpt"));
+  const Recorder recorder = record(model);
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  const auto rate = [&](int site) {
+    double spikes = 0.0;
+    for (const auto& row : recorder.sites.at(site)) {
+      for (const float value : row) spikes += static_cast<double>(value);
+    }
+    return spikes / (300.0 * 12.0);
+  };
+  double expected = 0.0;
+  double mean = 0.0;
+  for (int layer = 0; layer < 2; ++layer) {
+    const BlockSites at = block_sites(model.config, layer);
+    expected += 300.0 * (rate(at.output1) * 4 * 144 + rate(at.output2) * 9 * 144);
+    mean += 0.25 * (rate(at.output1) + rate(at.output2));
+  }
+  expected += 300.0 * mean * 12 * 9;
+  const Cost paper = account.total(Accounting::kPaper);
+  EXPECT_NEAR(static_cast<double>(paper.products.accumulates), expected, 20.0);
+  EXPECT_EQ(paper.products.macs, 0);
+  EXPECT_EQ(paper.elementwise, Operations());
+  EXPECT_NEAR(account.firing_rate(), mean, 1e-12);
+}
+
+TEST(Energy, SilentNeuronsCostNothing) {
+  Tiny model(tiny("event"));
+  model.config.v_threshold = 1e6;
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  EXPECT_EQ(account.firing_rate(), 0.0);
+  const Cost needed = account.total(Accounting::kNeeded);
+  EXPECT_EQ(needed.products.accumulates, 0);
+  EXPECT_EQ(needed.weights, 300 * 12 * 9);
+  EXPECT_GT(needed.elementwise.macs, 0);
+}
+
+TEST(Energy, WithoutNeuronsThePaperAgreesWithTheTwin) {
+  const Tiny model(tiny("rwkv"));
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  EXPECT_EQ(account.total(Accounting::kPaper).products, account.total(Accounting::kTwin).products);
+  EXPECT_EQ(account.total(Accounting::kNeeded).elementwise, account.total(Accounting::kTwin).elementwise);
+}
+
+TEST(Energy, ATransformerPaysForItsContext) {
+  const ModelConfig config = tiny("rwkv");
+  EXPECT_EQ(transformer_macs(config, 0), 2 * 12 * 144 + 9 * 12);
+  EXPECT_EQ(transformer_macs(config, 100) - transformer_macs(config, 0), 2 * 2 * 100 * 12);
+}
+
+TEST(Prices, TablesAndFiles) {
+  const PriceTable prices = load_prices("45nm");
+  EXPECT_EQ(prices.mac, 4.6);
+  EXPECT_EQ(prices.accumulate, 0.9);
+  EXPECT_NEAR(energy({.macs = 10, .accumulates = 100}, prices), 136e-12, 1e-24);
+  EXPECT_LT(load_prices("7nm").mac, prices.mac);
+  EXPECT_THROW(load_prices("3nm"), Error);
+}
+
+}  // namespace
+}  // namespace spikegpt::test
