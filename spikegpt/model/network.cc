@@ -94,6 +94,11 @@ class NetworkOf final : public TrainableNetwork {
     head_.forward(count, head_input(first), out, pass_.runner);
   }
 
+  void features(std::int64_t first, std::int64_t count, float* out) override {
+    const A* const input = head_input(first);
+    for (std::int64_t i = 0; i < count * config_.n_embd; ++i) out[i] = to_float(input[i]);
+  }
+
   std::span<const float> losses(std::span<const std::int32_t> targets) override {
     check_tokens(targets, config_);
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
@@ -106,23 +111,22 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   std::span<const float> losses_and_gradients(const LossOptions& loss, float* flat) override {
-    ensure(plan_.trainable, "a network without a trainable plan has no gradients");
-    if (config_.published_rescale) {
-      throw Error(ErrorKind::kUnsupported, "published_rescale is for inference: it has no gradients");
-    }
+    check_trainable();
     check_tokens(loss.targets, config_);
     gradients_.bind(config_, flat);
-    const ModelWeights& gradients = gradients_.weights;
     set_activity_cost(loss);
-    head_backward(loss, gradients);
-    read_out_backward(gradients);
-    for (std::size_t i = blocks_.size(); i-- > 0;) {
-      if (plan_.recompute) repeat_block(i);
-      blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
-                          keep_.d_residual, gradients.blocks[i]);
-    }
-    embed_backward(gradients);
+    head_backward(loss, gradients_.weights);
+    body_backward();
     return {keep_.losses, loss.targets.size()};
+  }
+
+  void gradients_from_features(std::span<const float> d_features, float* flat) override {
+    check_trainable();
+    ensure(static_cast<std::int64_t>(d_features.size()) == pass_.shape.size(), "a gradient for every feature");
+    gradients_.bind(config_, flat);
+    pass_.activity_cost = 0.0f;
+    convert(pass_.shape.size(), d_features.data(), keep_.scratch.branch);
+    body_backward();
   }
 
   std::string first_non_finite() const override {
@@ -183,6 +187,25 @@ class NetworkOf final : public TrainableNetwork {
     if (loss.rate_weight == 0.0 || activity_.neurons() == 0) return;
     if (activity_.firing_rate(pass_.shape.rows()) < loss.rate_target) return;
     pass_.activity_cost = static_cast<float>(loss.rate_weight * loss.scale / static_cast<double>(activity_.neurons()));
+  }
+
+  void check_trainable() const {
+    ensure(plan_.trainable, "a network without a trainable plan has no gradients");
+    if (config_.published_rescale) {
+      throw Error(ErrorKind::kUnsupported, "published_rescale is for inference: it has no gradients");
+    }
+  }
+
+  // From scratch.branch, the gradient of head_input, to all parameters before the head.
+  void body_backward() {
+    const ModelWeights& gradients = gradients_.weights;
+    read_out_backward(gradients);
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      if (plan_.recompute) repeat_block(i);
+      blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
+                          keep_.d_residual, gradients.blocks[i]);
+    }
+    embed_backward(gradients);
   }
 
   void halve(float* stream) const {

@@ -64,6 +64,9 @@ class Network {
   // Logits of rows [first, first + count) of the last forward pass, [count, V] floats.
   virtual void logits(std::int64_t first, std::int64_t count, float* out) = 0;
 
+  // What the head reads of rows [first, first + count) of the last forward pass, [count, C] floats.
+  virtual void features(std::int64_t first, std::int64_t count, float* out) = 0;
+
   // Negative log-likelihood in nats of each target after the last forward pass, [N].
   virtual std::span<const float> losses(std::span<const std::int32_t> targets) = 0;
 
@@ -84,6 +87,10 @@ class TrainableNetwork : public Network {
   // As `losses`, and adds the gradients of scale * sum of losses to `gradients`, laid out as the parameters.
   // Once per forward pass; needs a trainable plan.
   virtual std::span<const float> losses_and_gradients(const LossOptions& loss, float* gradients) = 0;
+
+  // The same for another end than the language model's head: `d_features` [N, C] is the gradient of features(). The
+  // head's own gradient is left alone.
+  virtual void gradients_from_features(std::span<const float> d_features, float* gradients) = 0;
 };
 
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options);
