@@ -24,7 +24,7 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path) {
+MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path), events_(path.parent_path()) {
   write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
   file_.open(path, std::ios::app | std::ios::binary);
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path.string());
@@ -42,6 +42,12 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
   json["tokens_per_second"] = tokens_per_second;
   json["seconds"] = seconds;
   write_line(json.dump());
+  events_.write(report.step, {{"train/loss", report.loss},
+                              {"train/bits", report.bits()},
+                              {"train/gradient_norm", report.gradient_norm},
+                              {"train/learning_rate", report.lr},
+                              {"train/firing_rate", report.firing_rate},
+                              {"train/tokens_per_second", tokens_per_second}});
 }
 
 void MetricsLog::write(std::int64_t step, const EvaluationResult& result, double seconds) {
@@ -53,6 +59,7 @@ void MetricsLog::write(std::int64_t step, const EvaluationResult& result, double
   json["valid_tokens"] = result.tokens;
   json["seconds"] = seconds;
   write_line(json.dump());
+  events_.write(step, {{"valid/loss", result.loss}, {"valid/bits", result.bits()}, {"valid/firing_rate", result.firing_rate}});
 }
 
 void MetricsLog::write(std::int64_t step, const std::string& note, double seconds) {

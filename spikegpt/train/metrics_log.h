@@ -1,10 +1,11 @@
-// metrics.jsonl: one JSON object a line, for steps and for evaluations.
+// metrics.jsonl: one JSON object a line, for steps and for evaluations. The same curves beside it for TensorBoard.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
 
 #include "spikegpt/train/evaluation.h"
+#include "spikegpt/train/event_log.h"
 #include "spikegpt/train/trainer.h"
 
 namespace spikegpt {
@@ -24,6 +25,7 @@ class MetricsLog {
 
   std::filesystem::path path_;
   std::ofstream file_;
+  EventLog events_;
 };
 
 }  // namespace spikegpt
