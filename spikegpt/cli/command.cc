@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string_view>
 
@@ -14,8 +16,16 @@ namespace {
 std::atomic<bool> stop_flag = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers may only touch lock-free atomics");
 
+std::atomic<std::int64_t> first_stop = 0;  // [s]
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+
+// Tools such as timeout send a signal to the process and to its group, so it may come twice for one wish.
 extern "C" void request_stop(int signal) {
-  if (stop_flag.exchange(true)) {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (!stop_flag.exchange(true)) {
+    first_stop = now.tv_sec;
+  } else if (now.tv_sec > first_stop + 1) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

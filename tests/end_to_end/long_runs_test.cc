@@ -94,7 +94,7 @@ TEST_F(LongRunTest, ASecondProcessIsRefused) {
 
 // Kills at moments of every kind: while it starts, computes, evaluates and saves.
 TEST_F(LongRunTest, DozensOfKillsLoseNothing) {
-  const Args flags = {"--steps", "120", "--save-every", "3", "--eval-every", "10", "--eval-tokens", "64"};
+  const Args flags = {"--steps", "900", "--save-every", "4", "--eval-every", "50", "--eval-tokens", "64"};
   make_model("whole", flags);
   std::minstd_rand random(5);
   int kills = 0;
@@ -104,7 +104,7 @@ TEST_F(LongRunTest, DozensOfKillsLoseNothing) {
     RunningProgram program(begun ? resume("cut") : train_args("cut", flags), here());
     // The first dozens die early and late; then it may finish.
     if (kills < 40) {
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 40000));
       program.send(SIGKILL);
     }
     const ProgramResult result = program.wait();
@@ -116,12 +116,12 @@ TEST_F(LongRunTest, DozensOfKillsLoseNothing) {
     }
   }
   EXPECT_TRUE(done);
-  EXPECT_GE(kills, 12);
+  EXPECT_GE(kills, 8);
   RecordProperty("kills", kills);
   expect_same_tensors(at("whole/model.safetensors"), at("cut/model.safetensors"));
   expect_same_tensors(at("whole/best/model.safetensors"), at("cut/best/model.safetensors"));
-  expect_same_tensors(at("whole/checkpoints/step-000000120.safetensors"),
-                      at("cut/checkpoints/step-000000120.safetensors"));
+  expect_same_tensors(at("whole/checkpoints/step-000000900.safetensors"),
+                      at("cut/checkpoints/step-000000900.safetensors"));
   for (const auto& [name, content] : content_of(at("cut"))) {
     EXPECT_EQ(name.find(".tmp"), std::string::npos) << name;
   }
@@ -187,6 +187,8 @@ TEST_F(LongRunTest, AHangUpSavesAndLeaves) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   training.send(SIGHUP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  training.send(SIGTERM);  // to the process and to its group: still one wish
   const ProgramResult result = training.wait();
   EXPECT_EQ(result.status, 130) << result.err;
   EXPECT_EQ(checkpoints("model").size(), 1u);
