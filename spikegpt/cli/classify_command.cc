@@ -12,8 +12,11 @@
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/random.h"
+#include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/model_files.h"
+#include "spikegpt/text/lines.h"
 #include "spikegpt/train/calibration.h"
 #include "spikegpt/train/classifier_training.h"
 
@@ -197,14 +200,13 @@ class ClassifyTraining {
 
   Json earlier_results() const {
     const auto path = flags_.folder / "results.json";
-    Json fresh = description();
-    fresh["runs"] = Json::array();
+    Json now = description();
     if (!std::filesystem::exists(path)) {
       make_folder(flags_.folder);
-      return fresh;
+      now["runs"] = Json::array();
+      return now;
     }
     Json earlier = Json::parse(read_text(path), nullptr, false);
-    const Json now = description();
     for (const auto& [key, value] : now.items()) {
       if (earlier.is_object() && earlier.contains("runs") && earlier.contains(key) && earlier[key] == value) continue;
       throw Error(ErrorKind::kInvalidArgument, "{} holds results with another \"{}\"; choose another folder", path.string(), key);
@@ -227,7 +229,7 @@ class ClassifyTraining {
     Split split = {{}, dev_, test_};
     std::vector<std::size_t> order = train_;
     std::mt19937_64 random(20230227);
-    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+    shuffle(order, random);
     std::vector<std::size_t> rest;
     for (std::size_t i = 0; i < order.size(); ++i) {
       const bool held_out = settings_.folds > 0 && static_cast<int>(i % static_cast<std::size_t>(settings_.folds)) == fold;
@@ -366,24 +368,20 @@ int predict(const ClassifyFlags& flags) {
   } else {
     all = read_text(flags.data);
   }
-  std::string_view left = all;
-  while (!left.empty()) {
-    const std::size_t end = left.find('\n');
-    const std::string text = to_utf8(left.substr(0, end));
-    left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
+  for_each_line(all, [&](std::size_t, std::string_view line) {
+    const std::string text = to_utf8(line);
     Encoding encoding = tokenizer->encode(text);
     if (encoding.ids.empty()) {
       fmt::print("\n");
-      continue;
+      return;
     }
     if (std::ssize(encoding.ids) > classifier->config().ctx_len) encoding.ids.resize(static_cast<std::size_t>(classifier->config().ctx_len));
     const std::int64_t length = std::ssize(encoding.ids);
     const std::span<const float> logits = classifier->logits({std::move(encoding.ids), {length}, {}});
     const auto best = static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    double total = 0.0;
-    for (const float logit : logits) total += std::exp(static_cast<double>(logit - logits[best]));
-    fmt::print("{}\t{:.4f}\t{}\n", classifier->labels()[best], 1.0 / total, text);
-  }
+    const double probability = std::exp(log_probability(logits, static_cast<std::int32_t>(best)));
+    fmt::print("{}\t{:.4f}\t{}\n", classifier->labels()[best], probability, text);
+  });
   return 0;
 }
 

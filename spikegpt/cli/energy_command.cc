@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -13,7 +12,6 @@
 #include "spikegpt/data/text_corpus.h"
 #include "spikegpt/energy/accounting.h"
 #include "spikegpt/model/model_files.h"
-#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -87,7 +85,7 @@ Json to_json(const Cost& cost, const PriceTable& prices, double tokens) {
   json["products"] = to_json(cost.products, prices, tokens);
   json["elementwise"] = to_json(cost.elementwise, prices, tokens);
   json["weight_bytes_f32"] = 4.0 * static_cast<double>(cost.weights) / tokens;
-  json["weight_traffic_joules"] = 4e-12 * static_cast<double>(cost.weights) / tokens * prices.byte;
+  json["weight_traffic_joules"] = weight_traffic(cost, prices) / tokens;
   return json;
 }
 
@@ -102,6 +100,10 @@ struct Measurement {
   double tokens() const { return static_cast<double>(account.tokens()); }
 };
 
+double transformer_joules(const Measurement& m, std::int64_t context) {
+  return energy({.macs = transformer_macs(m.account.config(), context)}, m.prices);
+}
+
 Json to_json(const Measurement& m) {
   const ModelConfig& config = m.account.config();
   Json json;
@@ -112,11 +114,9 @@ Json to_json(const Measurement& m) {
   json["firing_rate"] = m.account.firing_rate();
   for (const Row& row : kRows) json["per_token"][row.key] = to_json(m.account.total(row.accounting), m.prices, m.tokens());
   for (const std::int64_t context : kContexts) {
-    Operations macs;
-    macs.macs = transformer_macs(config, context);
-    json["transformer_joules"][std::to_string(context)] = energy(macs, m.prices);
+    json["transformer_joules"][std::to_string(context)] = transformer_joules(m, context);
   }
-  const auto sites = spike_sites(config);
+  const auto& sites = m.account.sites();
   for (std::size_t i = 0; i < sites.size(); ++i) {
     json["sites"].push_back({{"name", sites[i].name}, {"firing_rate", m.account.firing_rate(static_cast<int>(i))}});
   }
@@ -131,7 +131,7 @@ Json to_json(const Measurement& m) {
 }
 
 void print_layers(const Measurement& m) {
-  const auto sites = spike_sites(m.account.config());
+  const auto& sites = m.account.sites();
   fmt::print("\n{:<26} {:>9}\n", "neurons", "firing");
   for (std::size_t i = 0; i < sites.size(); ++i) {
     fmt::print("{:<26} {:>7.2f} %\n", sites[i].name, 100.0 * m.account.firing_rate(static_cast<int>(i)));
@@ -140,8 +140,7 @@ void print_layers(const Measurement& m) {
   for (int layer = 0; layer <= m.account.config().n_layer; ++layer) {
     fmt::print("{:<10}", layer < m.account.config().n_layer ? std::to_string(layer) : "head");
     for (const Row& row : kRows) {
-      const Cost cost = m.account.layer(row.accounting, layer);
-      fmt::print(" {:>12}", joules((energy(cost.products, m.prices) + energy(cost.elementwise, m.prices)) / m.tokens()));
+      fmt::print(" {:>12}", joules(energy(m.account.layer(row.accounting, layer), m.prices) / m.tokens()));
     }
     fmt::print("\n");
   }
@@ -167,21 +166,17 @@ void print_table(const Measurement& m) {
   }
   fmt::print("\nmoving those weights from memory off the chip would add");
   for (const Row& row : kRows) {
-    fmt::print(" {} ({})", joules(4e-12 * static_cast<double>(m.account.total(row.accounting).weights) / m.tokens() * m.prices.byte),
-               row.key);
+    fmt::print(" {} ({})", joules(weight_traffic(m.account.total(row.accounting), m.prices) / m.tokens()), row.key);
   }
   fmt::print("; the state is {:.1f} KB\n", 4e-3 * static_cast<double>(m.account.state_floats()));
   if (m.unit != "character") {
-    const Cost needed = m.account.total(Accounting::kNeeded);
     fmt::print("per character (c) is {}: {:.2f} characters a {}\n",
-               joules((energy(needed.products, m.prices) + energy(needed.elementwise, m.prices)) / m.tokens() / m.characters),
+               joules(energy(m.account.total(Accounting::kNeeded), m.prices) / m.tokens() / m.characters),
                m.characters, m.unit);
   }
   fmt::print("a Transformer of that size, products only:");
   for (const std::int64_t context : kContexts) {
-    Operations macs;
-    macs.macs = transformer_macs(config, context);
-    fmt::print(" {} behind {}", joules(energy(macs, m.prices)), context);
+    fmt::print(" {} behind {}", joules(transformer_joules(m, context)), context);
     fmt::print("{}", context == kContexts[std::size(kContexts) - 1] ? "\n" : ",");
   }
   if (m.joules_per_token) {

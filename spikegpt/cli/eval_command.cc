@@ -12,6 +12,7 @@
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
+#include "spikegpt/data/evaluation_windows.h"
 #include "spikegpt/data/text_corpus.h"
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/model/model_files.h"
@@ -207,11 +208,10 @@ Evaluation evaluate(EvalModel& model, const Tokenizer& tokenizer, const std::fil
                 options.stride, options.ctx_len);
   }
   // No more memory than the text can use.
-  const std::int64_t all = text.tokens->size() - 1;
-  const std::int64_t predictions = options.max_tokens > 0 ? std::min(all, options.max_tokens) : all;
+  const std::int64_t predictions = count_predictions(*text.tokens, options.max_tokens);
   const std::int64_t step = options.stride > 0 ? options.stride : options.ctx_len;
   options.batch = std::min<std::int64_t>(flags.batch_size, (predictions - 1) / step + 1);
-  const auto network = model.network({options.batch, std::min(options.ctx_len, all)}, flags.precision);
+  const auto network = model.network({options.batch, std::min(options.ctx_len, predictions)}, flags.precision);
 
   StatusLine status;
   const char* phase = "windows";

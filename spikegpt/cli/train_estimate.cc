@@ -38,6 +38,10 @@ double seconds_per_step(Trainer& trainer, double lr) {
   return fastest;
 }
 
+double tokens_per_step(const RunSetup& setup) {
+  return static_cast<double>(setup.train.batch_size) * setup.train.accumulate * setup.model.ctx_len;
+}
+
 // Of all evaluations: a forward pass is about a third of a step.
 double evaluation_seconds(const RunSetup& setup, double step_seconds, double steps) {
   const TrainConfig& train = setup.train;
@@ -45,8 +49,7 @@ double evaluation_seconds(const RunSetup& setup, double step_seconds, double ste
   const auto held_out = static_cast<double>(setup.corpus.valid->size());
   const double tokens = train.eval_tokens > 0 ? std::min(held_out, static_cast<double>(train.eval_tokens)) : held_out;
   const double evaluations = 2.0 + (train.eval_every > 0 ? steps / static_cast<double>(train.eval_every) : 0.0);
-  const double tokens_per_step = static_cast<double>(train.batch_size) * train.accumulate * setup.model.ctx_len;
-  return evaluations * tokens / tokens_per_step * step_seconds / 3.0;
+  return evaluations * tokens / tokens_per_step(setup) * step_seconds / 3.0;
 }
 
 }  // namespace
@@ -57,7 +60,7 @@ void print_estimate(const RunSetup& setup) {
   Trainer trainer(setup.model, train, *windows);
   trainer.initialise_parameters();
   const double step_seconds = seconds_per_step(trainer, train.lr_final);
-  const double tokens_per_step = static_cast<double>(train.batch_size) * train.accumulate * setup.model.ctx_len;
+  const double tokens = tokens_per_step(setup);
   const double steps =
       train.minutes > 0.0 ? 60.0 * train.minutes / step_seconds : static_cast<double>(train.steps);
   const double evaluation = train.minutes > 0.0 ? 0.0 : evaluation_seconds(setup, step_seconds, steps);
@@ -71,11 +74,11 @@ void print_estimate(const RunSetup& setup) {
   fmt::print("disk     {:>9.0f} MB: {} checkpoints of {:.0f} MB and one being written, the model{}\n",
              ((train.keep + 1) * vectors + (train.keep_best ? 2 : 1)) * model / 1e6, train.keep,
              vectors * model / 1e6, train.keep_best ? " and the best one" : "");
-  fmt::print("speed    {:>9} tokens/s, {:.2f} s a step of {:.0f} tokens\n", quantity(tokens_per_step / step_seconds),
-             step_seconds, tokens_per_step);
+  fmt::print("speed    {:>9} tokens/s, {:.2f} s a step of {:.0f} tokens\n", quantity(tokens / step_seconds),
+             step_seconds, tokens);
   fmt::print("time     {:>9} for {:.0f} steps: {} tokens, {:.2f} times the text{}\n",
-             duration(steps * step_seconds + evaluation), steps, quantity(steps * tokens_per_step),
-             steps * tokens_per_step / static_cast<double>(setup.corpus.train->size()),
+             duration(steps * step_seconds + evaluation), steps, quantity(steps * tokens),
+             steps * tokens / static_cast<double>(setup.corpus.train->size()),
              evaluation > 1.0 ? fmt::format(" ({} of it evaluations)", duration(evaluation)) : "");
   fmt::print("nothing was written\n");
 }

@@ -73,15 +73,7 @@ ModelConfig TrainFlags::model_of(const std::string& from, const Json& file) cons
   ModelConfig chosen = source;
   read_fields(part_of<ModelConfig>(file), config_path_.string(), chosen);
   model_.apply(chosen);
-  ModelConfig model = source;
-  if (chosen.arch != source.arch) {
-    model = default_config(chosen.arch);
-    model.model_type = source.model_type;
-    model.n_layer = source.n_layer;
-    model.n_embd = source.n_embd;
-    model.ctx_len = source.ctx_len;
-    model.vocab_size = source.vocab_size;
-  }
+  ModelConfig model = chosen.arch == source.arch ? source : default_config(chosen.arch, source);
   if (run_.given("tokenizer") || file.contains("tokenizer")) model.vocab_size = 0;
   return model;
 }

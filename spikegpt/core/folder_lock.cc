@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/host_name.h"
 
 namespace spikegpt {
 namespace {
@@ -22,9 +23,8 @@ std::string owner_of(int fd) {
 }
 
 std::string own_name() {
-  std::array<char, 256> host = {};
-  if (gethostname(host.data(), host.size() - 1) != 0) return fmt::format("process {}", getpid());
-  return fmt::format("process {} on {}", getpid(), host.data());
+  const std::string host = host_name();
+  return host.empty() ? fmt::format("process {}", getpid()) : fmt::format("process {} on {}", getpid(), host);
 }
 
 // Whether the open file still is the one at `path`: its last owner may have removed it in between.

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace spikegpt {
 
@@ -40,12 +43,23 @@ inline Philox philox_from_seed(std::uint64_t seed) noexcept {
 // What a stream of random numbers is for. Two purposes never share numbers.
 enum class RandomPurpose : std::uint32_t { kInit = 1, kBatch = 2, kDropout = 3, kSampling = 4 };
 
+// The stream that index i of a purpose draws from.
+constexpr std::uint64_t stream_of(RandomPurpose purpose, std::uint64_t index) noexcept {
+  return (static_cast<std::uint64_t>(purpose) << 48) ^ index;
+}
+
+// Fisher and Yates; std::shuffle may differ between libraries.
+template <class T, class Generator>
+void shuffle(std::vector<T>& values, Generator& generator) {
+  for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[generator() % i]);
+}
+
 // A sequence of random numbers at (seed, purpose, index). Its whole state is these and a counter.
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, RandomPurpose purpose, std::uint64_t index = 0)
       : philox_(philox_from_seed(seed)),
-        stream_((static_cast<std::uint64_t>(purpose) << 48) ^ index) {}
+        stream_(stream_of(purpose, index)) {}
 
   std::uint64_t counter() const noexcept { return counter_; }
   void set_counter(std::uint64_t counter) noexcept { counter_ = counter; }

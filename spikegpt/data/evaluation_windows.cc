@@ -8,9 +8,14 @@
 
 namespace spikegpt {
 
+std::int64_t count_predictions(const TokenStream& tokens, std::int64_t max_predictions) {
+  const std::int64_t all = tokens.size() - 1;
+  return max_predictions > 0 ? std::min(all, max_predictions) : all;
+}
+
 EvaluationWindows::EvaluationWindows(TokenStreamPtr tokens, std::int64_t ctx_len,
                                      std::int64_t max_predictions)
-    : tokens_(std::move(tokens)), ctx_len_(ctx_len), predictions_(tokens_->size() - 1) {
+    : tokens_(std::move(tokens)), ctx_len_(ctx_len), predictions_(count_predictions(*tokens_, max_predictions)) {
   ensure(ctx_len > 0 && max_predictions >= 0, "windows have a length");
   if (predictions_ < 1) {
     throw Error(
@@ -19,7 +24,6 @@ EvaluationWindows::EvaluationWindows(TokenStreamPtr tokens, std::int64_t ctx_len
         "predict",
         tokens_->size());
   }
-  if (max_predictions > 0) predictions_ = std::min(predictions_, max_predictions);
 }
 
 std::vector<WindowGroup> EvaluationWindows::groups(std::int64_t batch) const {

@@ -7,6 +7,9 @@
 
 namespace spikegpt {
 
+// How many tokens of the stream are predicted: all but the first, at most `max_predictions` unless that is 0.
+std::int64_t count_predictions(const TokenStream& tokens, std::int64_t max_predictions);
+
 // Windows of one length that one forward pass can take.
 struct WindowGroup {
   std::int64_t first = 0;   // token the first window starts at

@@ -5,6 +5,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/text/json_file.h"
+#include "spikegpt/text/lines.h"
 
 namespace spikegpt {
 namespace {
@@ -27,13 +28,10 @@ void for_each_json_line(const std::filesystem::path& file, const DocumentSink& s
   const MappedFile mapped(file);
   std::string_view rest = mapped.text();
   if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
-  for (std::size_t number = 1; !rest.empty(); ++number) {
-    const std::size_t end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+  for_each_line(rest, [&](std::size_t number, std::string_view line) {
+    if (is_blank(line)) return;
     hand_over_text(line, fmt::format("{}, line {} of the file", file.string(), number), sink);
-  }
+  });
 }
 
 }  // namespace spikegpt

@@ -8,6 +8,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
+#include "spikegpt/text/lines.h"
 #include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
@@ -29,20 +30,10 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
 }
 
-// The lines of a file, numbered from 1, without empty ones.
-template <class Visitor>
-void visit_lines(std::string_view text, const Visitor& visitor) {
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (!trimmed(line).empty()) visitor(number, line);
-  }
-}
-
 std::vector<Row> read_plain(const std::filesystem::path& path, std::string_view text) {
   std::vector<Row> rows;
-  visit_lines(text, [&](std::size_t number, std::string_view line) {
+  for_each_line(text, [&](std::size_t number, std::string_view line) {
+    if (is_blank(line)) return;
     line = trimmed(line);
     const std::size_t end = line.find_first_of(" \t");
     if (end == std::string_view::npos) refuse(path, number, "expected a label, a space or tab, and a text");
@@ -53,7 +44,8 @@ std::vector<Row> read_plain(const std::filesystem::path& path, std::string_view 
 
 std::vector<Row> read_json_lines(const std::filesystem::path& path, std::string_view text) {
   std::vector<Row> rows;
-  visit_lines(text, [&](std::size_t number, std::string_view line) {
+  for_each_line(text, [&](std::size_t number, std::string_view line) {
+    if (is_blank(line)) return;
     const Json json = Json::parse(to_utf8(line), nullptr, false);
     const char* key = json.is_object() && json.contains("text") ? "text" : "sentence";
     if (!json.is_object() || !json.contains("label") || !json.contains(key) || !json[key].is_string()) {

@@ -5,7 +5,6 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/model/network.h"
-#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 namespace {
@@ -53,9 +52,17 @@ Cost& Cost::operator+=(const Cost& other) {
   return *this;
 }
 
+double energy(const Cost& cost, const PriceTable& prices) {
+  return energy(cost.products, prices) + energy(cost.elementwise, prices);
+}
+
+double weight_traffic(const Cost& cost, const PriceTable& prices) {
+  return 1e-12 * static_cast<double>(sizeof(float)) * static_cast<double>(cost.weights) * prices.byte;
+}
+
 EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
                              const std::function<void(std::int64_t)>& progress)
-    : config_(config), products_(products_of(config)), counter_(config) {
+    : config_(config), products_(products_of(config)), sites_(spike_sites(config)), counter_(config) {
   check_tokens(tokens, config);
   const auto size = static_cast<std::int64_t>(tokens.size());
   const auto network = make_network(config, {GemmPrecision::kF32, {1, std::min(kChunk, size)}});
@@ -73,28 +80,25 @@ EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters,
 }
 
 double EnergyAccount::firing_rate(int site) const {
-  const auto sites = spike_sites(config_);
-  const std::int64_t neurons = sites.at(static_cast<std::size_t>(site)).neurons;
+  const std::int64_t neurons = sites_.at(static_cast<std::size_t>(site)).neurons;
   return static_cast<double>(counter_.site(site).events) / static_cast<double>(neurons * tokens_);
 }
 
 double EnergyAccount::firing_rate() const {
-  const auto sites = spike_sites(config_);
   double events = 0.0;
   double neurons = 0.0;
-  for (std::size_t i = 0; i < sites.size(); ++i) {
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
     events += static_cast<double>(counter_.site(static_cast<int>(i)).events);
-    neurons += static_cast<double>(sites[i].neurons);
+    neurons += static_cast<double>(sites_[i].neurons);
   }
-  return sites.empty() ? 0.0 : events / (neurons * static_cast<double>(tokens_));
+  return sites_.empty() ? 0.0 : events / (neurons * static_cast<double>(tokens_));
 }
 
 Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
   const std::int64_t all = tokens_ * p.inputs * p.outputs;
-  const bool has_neurons = !spike_sites(config_).empty();
   Cost cost;
   cost.weights = all;
-  if (accounting == Accounting::kTwin || (accounting == Accounting::kPaper && !has_neurons)) {
+  if (accounting == Accounting::kTwin || (accounting == Accounting::kPaper && sites_.empty())) {
     cost.products.macs = all;
     return cost;
   }

@@ -10,6 +10,7 @@
 #include "spikegpt/energy/operations.h"
 #include "spikegpt/energy/products.h"
 #include "spikegpt/model/config.h"
+#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 
@@ -50,6 +51,10 @@ struct Cost {
   Cost& operator+=(const Cost& other);
 };
 
+// [J] of products and element-wise work together, and of fetching the weights, as float32, from off the chip.
+double energy(const Cost& cost, const PriceTable& prices);
+double weight_traffic(const Cost& cost, const PriceTable& prices);
+
 class EnergyAccount {
  public:
   // Runs the model over the text as one sequence with carried memory. `parameters` as in ParameterLayout. `progress` gets the
@@ -58,6 +63,8 @@ class EnergyAccount {
                 const std::function<void(std::int64_t)>& progress = {});
 
   const ModelConfig& config() const noexcept { return config_; }
+  // Where its neurons are, as firing_rate(site) counts them.
+  const std::vector<SpikeSite>& sites() const noexcept { return sites_; }
   std::int64_t tokens() const noexcept { return tokens_; }
   // Of the whole text.
   Cost cost(Accounting accounting, const Product& product) const;
@@ -72,6 +79,7 @@ class EnergyAccount {
  private:
   ModelConfig config_;
   std::vector<Product> products_;
+  std::vector<SpikeSite> sites_;
   ActivityCounter counter_;
   std::int64_t tokens_ = 0;
 };

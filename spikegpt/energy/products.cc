@@ -127,15 +127,7 @@ Operations elementwise_of(const ModelConfig& config, int layer) {
   return sum;
 }
 
-ModelConfig twin_of(const ModelConfig& config) {
-  ModelConfig twin = default_config("rwkv");
-  twin.model_type = config.model_type;
-  twin.n_layer = config.n_layer;
-  twin.n_embd = config.n_embd;
-  twin.vocab_size = config.vocab_size;
-  twin.ctx_len = config.ctx_len;
-  return twin;
-}
+ModelConfig twin_of(const ModelConfig& config) { return default_config("rwkv", config); }
 
 std::int64_t transformer_macs(const ModelConfig& config, std::int64_t context) {
   const std::int64_t C = config.n_embd;

@@ -20,17 +20,6 @@ std::int64_t tokens_read_of(const WeightFile& file) {
               printable(text));
 }
 
-void read_part(const WeightFile& file, const std::string& name, std::span<float> values) {
-  const TensorView* tensor = file.find(name);
-  const std::vector<std::int64_t> shape = {static_cast<std::int64_t>(values.size())};
-  if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != shape) {
-    throw Error(ErrorKind::kCorruptFile, "{}: expected a tensor \"{}\" of F32 [{}]", file.path().string(), name,
-                values.size());
-  }
-  copy_as_float(*tensor, values);
-  require_finite(file, name, values);
-}
-
 }  // namespace
 
 void save_state(const std::filesystem::path& path, const PackedModel& model, const SessionState& state) {
@@ -62,7 +51,7 @@ SessionState load_state(const std::filesystem::path& path, const PackedModel& mo
   }
   SessionState state{RecurrentState(model.config(), 1), tokens_read_of(file)};
   state.memory.visit([&](const std::string& name, float* values, std::int64_t channels) {
-    read_part(file, name, {values, static_cast<std::size_t>(channels)});
+    read_floats(file, name, {channels}, {values, static_cast<std::size_t>(channels)});
   });
   return state;
 }

@@ -8,22 +8,15 @@
 #include "spikegpt/core/error.h"
 
 namespace spikegpt {
-namespace {
 
-class Hash {
- public:
-  void add(std::span<const std::byte> bytes) { value_ = XXH3_64bits_withSeed(bytes.data(), bytes.size(), value_); }
-  void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
-  std::string text() const { return fmt::format("{:016x}", value_); }
+void ContentHash::add(std::span<const std::byte> bytes) noexcept {
+  value_ = XXH3_64bits_withSeed(bytes.data(), bytes.size(), value_);
+}
 
- private:
-  XXH64_hash_t value_ = 0;
-};
-
-}  // namespace
+std::string ContentHash::text() const { return fmt::format("{:016x}", value_); }
 
 std::string checksum_of(const std::map<std::string, std::string>& metadata, std::span<const TensorView> tensors) {
-  Hash hash;
+  ContentHash hash;
   for (const auto& [key, value] : metadata) {
     if (key == kChecksum) continue;
     hash.add(key);

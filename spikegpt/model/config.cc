@@ -86,6 +86,16 @@ ModelConfig default_config(const std::string& arch) {
   return config;
 }
 
+ModelConfig default_config(const std::string& arch, const ModelConfig& size) {
+  ModelConfig config = default_config(arch);
+  config.model_type = size.model_type;
+  config.n_layer = size.n_layer;
+  config.n_embd = size.n_embd;
+  config.ctx_len = size.ctx_len;
+  config.vocab_size = size.vocab_size;
+  return config;
+}
+
 std::span<const Preset> presets() { return kPresets; }
 
 void apply_preset(const std::string& name, ModelConfig& config) {

@@ -76,6 +76,9 @@ void validate(const ModelConfig& config);
 // Sets arch-dependent defaults: `rwkv` has no binary embedding, `event` the neurons that docs/event.md found best.
 ModelConfig default_config(const std::string& arch);
 
+// default_config(arch) with the size of another model: layers, channels, context, vocabulary, and whether block 0 has an ffnPre.
+ModelConfig default_config(const std::string& arch, const ModelConfig& size);
+
 // A named size of SPEC.md 8: sets n_layer, n_embd, ctx_len (and vocab_size where the size fixes it).
 // Throws Error (kInvalidArgument) that lists the names.
 void apply_preset(const std::string& name, ModelConfig& config);

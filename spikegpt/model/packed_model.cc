@@ -2,12 +2,12 @@
 
 #include <cstring>
 #include <string>
-#include <xxhash.h>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/kernels/spike_encode.h"
 #include "spikegpt/model/block.h"
+#include "spikegpt/model/checksum.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/safetensors.h"
 
@@ -258,17 +258,15 @@ std::size_t PackedModel::size_in_bytes() const {
 }
 
 std::string PackedModel::fingerprint() const {
-  XXH64_hash_t hash = 0;
-  const auto add = [&](const void* data, std::size_t size) { hash = XXH3_64bits_withSeed(data, size, hash); };
-  const std::string config = config_to_json(config_);
-  add(config.data(), config.size());
-  add(vectors_.data(), vectors_.size() * sizeof(float));
-  add(embedding_.data(), embedding_.size());
+  ContentHash hash;
+  hash.add(config_to_json(config_));
+  hash.add(std::as_bytes(vectors_.span()));
+  hash.add(std::span<const std::byte>(embedding_.data(), embedding_.size()));
   visit_matrices(config_, weights_, blocks_, head_, [&](const PackedMatrix& matrix, const MatrixSource&) {
-    add(matrix.weights().data(), matrix.weights().size());
-    add(matrix.scales().data(), matrix.scales().size());
+    hash.add(matrix.weights());
+    hash.add(matrix.scales());
   });
-  return fmt::format("{:016x}", hash);
+  return hash.text();
 }
 
 void PackedModel::save(const std::filesystem::path& folder) const {

@@ -88,6 +88,19 @@ const std::string& WeightFile::metadata_at(const std::string& key, std::string_v
   throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected {}", path_.string(), key, expected);
 }
 
+std::size_t read_floats(const WeightFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+                        std::span<float> out) {
+  const TensorView* tensor = file.find(name);
+  if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != shape) {
+    throw Error(ErrorKind::kCorruptFile, "{}: expected a tensor \"{}\" of F32 [{}]", file.path().string(), name,
+                fmt::join(shape, ", "));
+  }
+  const std::span<float> values = out.first(static_cast<std::size_t>(element_count(*tensor)));
+  copy_as_float(*tensor, values);
+  require_finite(file, name, values);
+  return values.size();
+}
+
 void require_finite(const WeightFile& file, std::string_view name, std::span<const float> values) {
   const std::size_t bad = first_non_finite(values);
   if (bad == values.size()) return;

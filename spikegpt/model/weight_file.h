@@ -59,6 +59,11 @@ class WeightFile {
   std::shared_ptr<const void> memory_;  // keeps the bytes of the tensors alive
 };
 
+// Copies the tensor `name`, which must be F32 of that shape and finite, to the front of `out`; returns its size in floats. Throws
+// Error (kCorruptFile) that names file and tensor.
+std::size_t read_floats(const WeightFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+                        std::span<float> out);
+
 // Throws Error (kCorruptFile) that names file, tensor and element unless all values of the tensor `name` are finite.
 void require_finite(const WeightFile& file, std::string_view name, std::span<const float> values);
 

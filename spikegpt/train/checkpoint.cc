@@ -61,12 +61,6 @@ bool is_first_format(const WeightFile& file) {
               kFormat);
 }
 
-WeightFile open_checkpoint(const std::filesystem::path& path) {
-  WeightFile file = read_safetensors(path);
-  if (!is_first_format(file)) verify_checksum(file);
-  return file;
-}
-
 RunState read_run(const WeightFile& file) {
   RunState run;
   if (is_first_format(file)) {
@@ -121,10 +115,17 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Train
   return path;
 }
 
-void verify_checkpoint(const std::filesystem::path& path) { open_checkpoint(path); }
+WeightFile open_checkpoint(const std::filesystem::path& path) {
+  WeightFile file = read_safetensors(path);
+  if (!is_first_format(file)) verify_checksum(file);
+  return file;
+}
 
 RunState load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
-  const WeightFile file = open_checkpoint(path);
+  return load_checkpoint(open_checkpoint(path), trainer);
+}
+
+RunState load_checkpoint(const WeightFile& file, Trainer& trainer) {
   read_parameters(file, trainer.layout(), trainer.parameters().data(), kTraining);
   read_vector(file, kFirstMoment, trainer.optimizer().first_moment().span());
   read_vector(file, kSecondMoment, trainer.optimizer().second_moment().span());

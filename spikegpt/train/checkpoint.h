@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "spikegpt/model/weight_file.h"
 #include "spikegpt/train/trainer.h"
 
 namespace spikegpt {
@@ -49,10 +50,12 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Train
 std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& folder);
 
 // Throws Error (kCorruptFile) that names the file unless it is whole: what a disk or a transfer may have damaged.
-void verify_checkpoint(const std::filesystem::path& path);
+WeightFile open_checkpoint(const std::filesystem::path& path);
 
-// Sets the trainer to what the checkpoint holds. Throws Error (kCorruptFile) that names file and tensor; the
+// Sets the trainer to what the open checkpoint holds. Throws Error (kCorruptFile) that names file and tensor; the
 // trainer is then in no useful state.
+RunState load_checkpoint(const WeightFile& file, Trainer& trainer);
+// Opens it, too.
 RunState load_checkpoint(const std::filesystem::path& path, Trainer& trainer);
 
 }  // namespace spikegpt

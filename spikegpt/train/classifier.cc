@@ -7,6 +7,7 @@
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/kernels/adam.h"
+#include "spikegpt/kernels/cross_entropy.h"
 #include "spikegpt/model/activity.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/safetensors.h"
@@ -117,19 +118,16 @@ double Classifier::loss_and_gradients(const ClassifierBatch& batch, std::uint64_
   std::fill(gradients_.span().begin(), gradients_.span().end(), 0.0f);
   std::fill(head_gradients_.span().begin(), head_gradients_.span().end(), 0.0f);
   std::fill(features_.begin(), features_.end(), 0.0f);  // from here on their gradient
-  double loss = 0.0;
+  std::vector<float> losses(B);
+  std::vector<float> d_logits(B * K);
+  cross_entropy<float>(static_cast<std::int64_t>(B), static_cast<std::int64_t>(K),
+                       {.logits = logits_.data(), .targets = batch.labels.data(), .losses = losses.data(),
+                        .d_logits = d_logits.data(), .scale = 1.0f / static_cast<float>(B)});
   std::vector<float> d_pooled(C);
   for (std::size_t b = 0; b < B; ++b) {
-    const std::span<const float> logits(logits_.data() + b * K, K);
-    const auto label = static_cast<std::size_t>(batch.labels[b]);
-    const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-    double total = 0.0;
-    for (const float logit : logits) total += std::exp(static_cast<double>(logit) - largest);
-    loss += largest + std::log(total) - static_cast<double>(logits[label]);
     std::fill(d_pooled.begin(), d_pooled.end(), 0.0f);
     for (std::size_t k = 0; k < K; ++k) {
-      const double probability = std::exp(static_cast<double>(logits[k]) - largest) / total;
-      const auto d_logit = static_cast<float>((probability - (k == label ? 1.0 : 0.0)) / static_cast<double>(B));
+      const float d_logit = d_logits[b * K + k];
       head_gradients_[K * C + k] += d_logit;
       for (std::size_t c = 0; c < C; ++c) {
         head_gradients_[k * C + c] += d_logit * pooled_[b * C + c];
@@ -143,26 +141,19 @@ double Classifier::loss_and_gradients(const ClassifierBatch& batch, std::uint64_
     }
   }
   network_->gradients_from_features(features_, gradients_.data());
-  return loss / static_cast<double>(B);
+  return mean_loss(losses);
 }
 
 double Classifier::step(const ClassifierBatch& batch, double lr) {
-  const auto stream = (static_cast<std::uint64_t>(RandomPurpose::kDropout) << 48) +
-                      static_cast<std::uint64_t>(optimizer_->step() * config_.n_layer);
+  const std::uint64_t stream =
+      stream_of(RandomPurpose::kDropout, static_cast<std::uint64_t>(optimizer_->step() * config_.n_layer));
   const double loss = loss_and_gradients(batch, stream);
   const double norm = std::isfinite(loss) ? optimizer_->update(lr, parameters_.data(), gradients_.data()) : loss;
   if (!std::isfinite(norm)) {
     throw Error(ErrorKind::kDiverged, "step {}: the loss or its gradient is not a finite number; try a smaller --lr",
                 optimizer_->step() + 1);
   }
-  AdamStep update;
-  update.lr = lr;
-  update.beta1 = train_.beta1;
-  update.beta2 = train_.beta2;
-  update.eps = train_.eps;
-  update.weight_decay = train_.weight_decay;
-  update.step = optimizer_->step();
-  adam_update(static_cast<std::int64_t>(head_.size()), update,
+  adam_update(static_cast<std::int64_t>(head_.size()), adam_step(train_, lr, optimizer_->step()),
               {head_.data(), head_gradients_.data(), head_moments_.data(), head_moments_.data() + head_.size()});
   parameters_changed();
   return loss;
@@ -206,15 +197,7 @@ std::unique_ptr<Classifier> Classifier::load(const std::filesystem::path& folder
   std::span<float> rest = classifier->head();
   for (const auto& [name, shape] : {std::pair{"classifier.weight", std::vector<std::int64_t>{K, model.config.n_embd}},
                                     std::pair{"classifier.bias", std::vector<std::int64_t>{K}}}) {
-    const TensorView* tensor = file.find(name);
-    if (tensor == nullptr || tensor->shape != shape) {
-      throw Error(ErrorKind::kCorruptFile, "{}: expected a tensor \"{}\" of shape [{}]", file.path().string(), name,
-                  fmt::join(shape, ", "));
-    }
-    const auto size = static_cast<std::size_t>(element_count(*tensor));
-    copy_as_float(*tensor, rest.first(size));
-    require_finite(file, name, rest.first(size));
-    rest = rest.subspan(size);
+    rest = rest.subspan(read_floats(file, name, shape, rest));
   }
   classifier->set_parameters(model.parameters.span());
   return classifier;

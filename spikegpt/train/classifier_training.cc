@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <random>
 
+#include "spikegpt/core/random.h"
+
 namespace spikegpt {
 namespace {
 
@@ -20,12 +22,6 @@ ClassifierBatch make_batch(const EncodedSet& set, std::span<const std::size_t> w
     batch.labels.push_back(set.labels[which[b]]);
   }
   return batch;
-}
-
-// Fisher and Yates; std::shuffle may differ between libraries.
-template <class T>
-void shuffle(std::vector<T>& values, std::mt19937_64& random) {
-  for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random() % i]);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/data/evaluation_windows.h"
+#include "spikegpt/data/window_source.h"
 #include "spikegpt/model/activity.h"
 
 namespace spikegpt {
@@ -92,8 +93,7 @@ EvaluationResult evaluate_windows(const ModelConfig& config, Network& network,
 EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
                                   const TokenStreamPtr& tokens, const EvaluationOptions& options) {
   ensure(options.stride >= 1 && options.stride <= options.ctx_len, "windows that leave no token out");
-  const std::int64_t all = tokens->size() - 1;
-  const std::int64_t count = options.max_tokens > 0 ? std::min(all, options.max_tokens) : all;
+  const std::int64_t count = count_predictions(*tokens, options.max_tokens);
   Tally tally(config);
   std::vector<TokenId> idx;
   std::vector<TokenId> targets;
@@ -107,8 +107,8 @@ EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
     for (std::int64_t b = 0; b < batch; ++b) {
       const std::int64_t end = done + scored + b * options.stride;
       const auto at = static_cast<std::size_t>(b * length);
-      tokens->read(end - length, std::span(idx).subspan(at, static_cast<std::size_t>(length)));
-      tokens->read(end - length + 1, std::span(targets).subspan(at, static_cast<std::size_t>(length)));
+      const auto size = static_cast<std::size_t>(length);
+      read_window(*tokens, end - length, std::span(idx).subspan(at, size), std::span(targets).subspan(at, size));
     }
     RunOptions run;
     run.spike_counts = tally.spike_counts();
@@ -121,8 +121,7 @@ EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
 
 EvaluationResult evaluate_carried(const ModelConfig& config, Network& network,
                                   const TokenStreamPtr& tokens, const EvaluationOptions& options) {
-  const std::int64_t all = tokens->size() - 1;
-  const std::int64_t count = options.max_tokens > 0 ? std::min(all, options.max_tokens) : all;
+  const std::int64_t count = count_predictions(*tokens, options.max_tokens);
   RecurrentState state(config, 1);
   Tally tally(config);
   RunOptions run;

@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cstring>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/host_name.h"
 
 namespace spikegpt {
 namespace {
@@ -80,11 +80,6 @@ Message event_at(std::int64_t step) {
 
 std::uint32_t masked(std::uint32_t crc) { return std::rotr(crc, 15) + kMaskDelta; }
 
-std::string host_name() {
-  std::array<char, 256> host = {};
-  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "localhost";
-}
-
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
@@ -99,8 +94,9 @@ std::uint32_t crc32c(std::string_view bytes) {
 void EventLog::open(std::int64_t step) {
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const std::string host = host_name();
   for (int attempt = 0; path_.empty() || std::filesystem::exists(path_); ++attempt) {  // two in one second
-    path_ = folder_ / fmt::format("events.out.tfevents.{}.{}.{}", seconds + attempt, host_name(), getpid());
+    path_ = folder_ / fmt::format("events.out.tfevents.{}.{}.{}", seconds + attempt, host.empty() ? "localhost" : host, getpid());
   }
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path_.string());

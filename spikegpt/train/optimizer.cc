@@ -4,10 +4,18 @@
 #include <cmath>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/kernels/adam.h"
 #include "spikegpt/train/name_patterns.h"
 
 namespace spikegpt {
+
+AdamStep adam_step(const TrainConfig& config, double lr, std::int64_t step) {
+  return {.lr = lr,
+          .beta1 = config.beta1,
+          .beta2 = config.beta2,
+          .eps = config.eps,
+          .step = step,
+          .weight_decay = config.weight_decay};
+}
 
 Adam::Adam(const ParameterLayout& layout, const TrainConfig& config)
     : config_(config),
@@ -44,12 +52,7 @@ double Adam::update(double lr, float* parameters, float* gradients) {
   const auto size = static_cast<std::int64_t>(first_moment_.size());
   const double norm = std::sqrt(squared_norm(size, gradients, norm_scratch_.data()));
   if (!std::isfinite(norm)) return norm;
-  AdamStep step;
-  step.lr = lr;
-  step.beta1 = config_.beta1;
-  step.beta2 = config_.beta2;
-  step.eps = config_.eps;
-  step.step = ++step_;
+  AdamStep step = adam_step(config_, lr, ++step_);
   // The small number is PyTorch's, so that runs agree.
   if (config_.grad_clip > 0.0) {
     step.gradient_scale = std::min(1.0, config_.grad_clip / (norm + 1e-6));

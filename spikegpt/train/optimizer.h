@@ -5,10 +5,14 @@
 #include <vector>
 
 #include "spikegpt/core/aligned_buffer.h"
+#include "spikegpt/kernels/adam.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/train/train_config.h"
 
 namespace spikegpt {
+
+// What of a step the configuration says: no clipping, and weight decay of all.
+AdamStep adam_step(const TrainConfig& config, double lr, std::int64_t step);
 
 // AdamW where config.weight_decay is not 0: decay that is no part of the gradient (Loshchilov and Hutter 2019), of
 // the matrices only. Parameters that config.freeze names do not change.

@@ -101,9 +101,9 @@ double Trainer::forward_backward(std::int64_t micro) {
   run.spike_counts = activity_.counts();
   run.dropout.probability = static_cast<float>(model_.dropout);
   run.dropout.seed = config_.seed;
-  run.dropout.stream = (static_cast<std::uint64_t>(RandomPurpose::kDropout) << 48) +
-                       static_cast<std::uint64_t>((batch_index() * config_.accumulate + micro) *
-                                                  model_.n_layer);
+  run.dropout.stream =
+      stream_of(RandomPurpose::kDropout,
+                static_cast<std::uint64_t>((batch_index() * config_.accumulate + micro) * model_.n_layer));
   RecurrentState* const memory = carried_.empty() ? nullptr : &carried_[static_cast<std::size_t>(micro)];
   if (memory != nullptr) {
     forget_fresh(micro);

@@ -97,14 +97,15 @@ void TrainingRun::start() {
 // From the newest checkpoint that is whole. One that is damaged is set aside, not removed.
 void TrainingRun::resume() {
   for (const auto& path : find_checkpoints(setup_.folder)) {
+    std::optional<WeightFile> file;
     try {
-      verify_checkpoint(path);
+      file = open_checkpoint(path);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kCorruptFile) throw;
       set_aside(path, error.what());
       continue;
     }
-    state_ = load_checkpoint(path, *trainer_);
+    state_ = load_checkpoint(*file, *trainer_);
     saved_step_ = trainer_->steps_done();
     const std::int64_t tokens = setup_.corpus.train->size();
     if (state_.train_tokens != 0 && state_.train_tokens != tokens) {

@@ -11,18 +11,13 @@
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/spike_sites.h"
-#include "tests/support/shared_data.h"
+#include "tests/support/small_model.h"
 
 namespace spikegpt::test {
 namespace {
 
 ModelConfig tiny(const std::string& arch) {
-  ModelConfig config = default_config(arch);
-  config.n_layer = 2;
-  config.n_embd = 12;
-  config.vocab_size = 9;
-  config.ctx_len = 300;
-  return config;
+  return small_config(arch, {.n_embd = 12, .vocab_size = 9, .ctx_len = 300});
 }
 
 struct Tiny {

@@ -4,6 +4,7 @@
 #include "spikegpt/data/window_sampler.h"
 #include "spikegpt/train/trainer.h"
 #include "tests/support/count_allocations.h"
+#include "tests/support/small_model.h"
 
 namespace spikegpt::test {
 namespace {
@@ -12,11 +13,7 @@ class StepAllocations : public testing::TestWithParam<const char*> {};
 
 TEST_P(StepAllocations, None) {
   if (!kCounts) GTEST_SKIP() << "allocations are not counted under sanitizers";
-  ModelConfig model = default_config(GetParam());
-  model.n_layer = 2;
-  model.n_embd = 48;
-  model.vocab_size = 40;
-  model.ctx_len = 32;
+  const ModelConfig model = small_config(GetParam(), {.n_embd = 48, .vocab_size = 40, .ctx_len = 32});
   TrainConfig config;
   config.batch_size = 4;
   std::vector<TokenId> text;

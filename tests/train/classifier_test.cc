@@ -8,16 +8,13 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/model/init.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/small_model.h"
 
 namespace spikegpt::test {
 namespace {
 
 ModelConfig small(const std::string& arch) {
-  ModelConfig config = default_config(arch);
-  config.n_layer = 2;
-  config.n_embd = 16;
-  config.vocab_size = 12;
-  config.ctx_len = 20;
+  ModelConfig config = small_config(arch, {.n_embd = 16, .vocab_size = 12, .ctx_len = 20});
   config.dropout = 0.0;
   return config;
 }

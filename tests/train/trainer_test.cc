@@ -13,6 +13,7 @@
 #include "spikegpt/train/evaluation.h"
 #include "spikegpt/train/schedule.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/small_model.h"
 
 namespace spikegpt::test {
 namespace {
@@ -25,12 +26,7 @@ TokenStreamPtr counting_text(std::int64_t size) {
 }
 
 ModelConfig small_model(const std::string& arch) {
-  ModelConfig config = default_config(arch);
-  config.n_layer = 2;
-  config.n_embd = 24;
-  config.vocab_size = 11;
-  config.ctx_len = 20;
-  return config;
+  return small_config(arch, {.n_embd = 24, .vocab_size = 11, .ctx_len = 20});
 }
 
 TrainConfig small_run() {
