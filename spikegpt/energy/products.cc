@@ -119,7 +119,8 @@ Operations elementwise_of(const ModelConfig& config, int layer) {
       sum += attention(C);
       sum += sigmoid(C);
       sum += multiply(C);
-      if (event) sum += neurons(C, true);
+      if (config.attention_norm) sum += layer_norm(C);
+      if (event) sum += neurons(C, !config.attention_norm);
     }
     if (config.is_spikegpt()) sum += neurons(C, false);
     sum += add(C);

@@ -73,10 +73,12 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
                                        const Tile& tile, std::int64_t lanes) {
   alignas(64) float membrane[kTileLanes];
   alignas(64) float gain[kTileLanes];
+  alignas(64) float leak[kTileLanes];
   alignas(64) std::int32_t count[kTileLanes] = {};
   for (std::int64_t c = 0; c < lanes; ++c) {
     membrane[c] = scan.membrane_in ? scan.membrane_in[tile.state(shape) + c] : neuron.v_reset;
     gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
+    leak[c] = scan.leak ? sigmoid(scan.leak[tile.channel + c]) : 0.0f;
   }
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     const std::int64_t row = tile.row(shape, t);
@@ -86,7 +88,7 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
     alignas(64) float z[kTileLanes];
     alignas(64) float spike[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) {
-      membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]));
+      membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]), leak[c]);
       z[c] = membrane[c] - neuron.v_threshold;
     }
     // What is kept decides: the backward pass must see the same spikes.
@@ -116,15 +118,39 @@ std::int64_t forward_tile(const SequenceShape& shape, const LifParameters& param
                           const SpikeScanForward<A>& scan, const Tile& tile) {
   std::int64_t count = 0;
   const Surrogate* primitive = smooth ? &parameters.surrogate : nullptr;
-  with_lif(parameters, [&](const auto& neuron) {
+  const auto run = [&](const auto& neuron) {
     count = tile.lanes == kTileLanes
                 ? scan_tile(shape, neuron, primitive, scan, tile, kTileLanes)
                 : scan_tile(shape, neuron, primitive, scan, tile, tile.lanes);
-  });
+  };
+  if (scan.leak != nullptr) {
+    with_parametric_lif(parameters, run);
+  } else {
+    with_lif(parameters, run);
+  }
   return smooth ? 0 : count;
 }
 
+// The potentials with which token t began: what the token before left, from the distance it kept.
 template <class A, class D, class Neuron>
+SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& neuron, const Surrogate* smooth,
+                                      const SpikeScanBackward<A, D>& scan, const Tile& tile, std::int64_t t,
+                                      float* HWY_RESTRICT membrane, std::int64_t lanes) {
+  if (t == 0) {
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      membrane[c] = scan.membrane_in ? scan.membrane_in[tile.state(shape) + c] : neuron.v_reset;
+    }
+    return;
+  }
+  alignas(64) float z[kTileLanes];
+  alignas(64) float spike[kTileLanes];
+  const A* HWY_RESTRICT distance = scan.distance + tile.row(shape, t - 1);
+  for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[c]);
+  fire_row(neuron.thresholds, smooth, z, spike, lanes);
+  for (std::int64_t c = 0; c < lanes; ++c) membrane[c] = neuron.reset(z[c] + neuron.v_threshold, spike[c]);
+}
+
+template <bool kLearnsLeak, class A, class D, class Neuron>
 SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron,
                                    const Surrogate& surrogate, bool smooth,
                                    const SpikeScanBackward<A, D>& scan, const Tile& tile,
@@ -132,12 +158,13 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
   alignas(64) float d_membrane[kTileLanes];
   alignas(64) float gain[kTileLanes];
   alignas(64) float d_gain[kTileLanes] = {};
+  alignas(64) float leak[kTileLanes];
+  alignas(64) float d_leak[kTileLanes] = {};
   for (std::int64_t c = 0; c < lanes; ++c) {
     d_membrane[c] = scan.d_membrane_out ? scan.d_membrane_out[tile.state(shape) + c] : 0.0f;
     gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
+    leak[c] = kLearnsLeak ? sigmoid(scan.leak[tile.channel + c]) : 0.0f;
   }
-  const float to_membrane = neuron.d_charge_d_membrane();
-  const float to_input = neuron.d_charge_d_input();
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
     const A* HWY_RESTRICT distance = scan.distance + row;
@@ -169,8 +196,17 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
       const float h = z[c] + neuron.v_threshold;
       const float d_h =
           d_spike[c] * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
-      d_membrane[c] = d_h * to_membrane;
-      d_input[c] = d_h * to_input;
+      d_membrane[c] = d_h * neuron.d_charge_d_membrane(leak[c]);
+      d_input[c] = d_h * neuron.d_charge_d_input(leak[c]);
+      if constexpr (kLearnsLeak) z[c] = d_h;
+    }
+    if constexpr (kLearnsLeak) {
+      alignas(64) float before[kTileLanes];
+      membranes_before(shape, neuron, smooth ? &surrogate : nullptr, scan, tile, t, before, lanes);
+      for (std::int64_t c = 0; c < lanes; ++c) {
+        const float h = to_float(distance[c]) + neuron.v_threshold;
+        d_leak[c] += z[c] * neuron.d_charge_d_leak(before[c], h, leak[c]);
+      }
     }
     for (std::int64_t c = 0; c < lanes; ++c) d_current[c] = from_float<A>(d_input[c] * gain[c]);
     if (scan.gain != nullptr) {
@@ -181,19 +217,28 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
   for (std::int64_t c = 0; c < lanes; ++c) {
     if (scan.d_membrane_in) scan.d_membrane_in[tile.state(shape) + c] = d_membrane[c];
     if (scan.gain) scan.scratch[tile.state(shape) + c] = d_gain[c];
+    if constexpr (kLearnsLeak) {
+      float* const sums = scan.scratch + shape.batch * shape.channels;
+      sums[tile.state(shape) + c] = d_leak[c] * leak[c] * (1.0f - leak[c]);
+    }
   }
 }
 
 template <class A, class D>
 void backward_tile(const SequenceShape& shape, const LifParameters& parameters, bool smooth,
                    const SpikeScanBackward<A, D>& scan, const Tile& tile) {
-  with_lif(parameters, [&](const auto& neuron) {
+  const auto run = [&]<bool kLearnsLeak>(const auto& neuron) {
     if (tile.lanes == kTileLanes) {
-      backward_scan(shape, neuron, parameters.surrogate, smooth, scan, tile, kTileLanes);
+      backward_scan<kLearnsLeak>(shape, neuron, parameters.surrogate, smooth, scan, tile, kTileLanes);
     } else {
-      backward_scan(shape, neuron, parameters.surrogate, smooth, scan, tile, tile.lanes);
+      backward_scan<kLearnsLeak>(shape, neuron, parameters.surrogate, smooth, scan, tile, tile.lanes);
     }
-  });
+  };
+  if (scan.leak != nullptr) {
+    with_parametric_lif(parameters, [&](const auto& neuron) { run.template operator()<true>(neuron); });
+  } else {
+    with_lif(parameters, [&](const auto& neuron) { run.template operator()<false>(neuron); });
+  }
 }
 
 template <class A>
@@ -284,6 +329,7 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
     }
   });
   if (scan.gain != nullptr) add_over_batch(shape, scan.scratch, scan.d_gain);
+  if (scan.leak != nullptr) add_over_batch(shape, scan.scratch + shape.batch * shape.channels, scan.d_leak);
 }
 
 template <class A>

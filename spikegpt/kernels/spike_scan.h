@@ -20,6 +20,7 @@ template <class A>
 struct SpikeScanForward {
   const A* current = nullptr;           // [B, T, C] input current
   const float* gain = nullptr;          // [C] multiplies the current; null = 1
+  const float* leak = nullptr;          // [C] sigmoid(leak) takes the place of 1 / tau (ParametricLif); null = tau
   const float* membrane_in = nullptr;   // [B, C] potential before the first token; null = at rest
   A* spikes = nullptr;                  // [B, T, C]
   A* distance = nullptr;                // [B, T, C] charged potential - threshold, for backward; may be null
@@ -38,12 +39,15 @@ struct SpikeScanBackward {
   const D* d_spikes = nullptr;               // [B, T, C]
   const A* current = nullptr;                // [B, T, C], needed with gain only
   const float* gain = nullptr;               // [C] or null
+  const float* leak = nullptr;               // [C] or null
+  const float* membrane_in = nullptr;        // [B, C] or null = at rest; with leak only
   const float* d_membrane_out = nullptr;     // [B, C] or null = 0
   A* d_current = nullptr;                    // [B, T, C]; may be d_spikes where A = D
   float* d_gain = nullptr;                   // [C], added to; with gain only
+  float* d_leak = nullptr;                   // [C], added to; with leak only
   float* d_membrane_in = nullptr;            // [B, C] or null
   float activity_cost = 0.0f;                // what a spike costs: its sign times this is added to d_spikes
-  float* scratch = nullptr;                  // [B, C], with gain only
+  float* scratch = nullptr;                  // 2 [B, C], with gain or leak only
 };
 
 // Back-propagation through time with ds/dh replaced by the surrogate gradient (SPEC.md 1).

@@ -74,6 +74,10 @@ class Planner {
       half.key = narrow();
       half.hidden = narrow();
       if (config_.is_event()) half.hidden_distance = narrow();
+      if (config_.attention_norm) {
+        half.hidden_mean = floats(N_);
+        half.hidden_inverse_std = floats(N_);
+      }
     }
     return half;
   }
@@ -97,7 +101,7 @@ class Planner {
     const SequenceShape shape = plan_.shape(config_);
     const SequenceShape hidden = {shape.batch, shape.tokens, config_.hidden_size()};
     scratch.sums = floats(std::max({wkv_scratch_size(shape), token_shift_scratch_size(shape),
-                                    layer_norm_scratch_size(N_, C_), hidden.batch * hidden.channels}));
+                                    layer_norm_scratch_size(N_, C_), 2 * hidden.batch * hidden.channels}));
   }
 
   const ModelConfig& config_;

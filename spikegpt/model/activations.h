@@ -22,6 +22,8 @@ struct MixActivations {
   A* key = nullptr;              // time mix [N, C]; channel mix of `event` [N, 4C]
   A* value = nullptr;            // [N, C]
   A* hidden = nullptr;           // time mix [N, C] sigmoid(r) * wkv; channel mix [N, 4C] relu(k)^2
+  float* hidden_mean = nullptr;  // [N] of attention_norm
+  float* hidden_inverse_std = nullptr;
   A* hidden_distance = nullptr;  // event: of the neurons behind `hidden` or `key`
   A* output_distance = nullptr;  // [N, C] spikegpt
 };

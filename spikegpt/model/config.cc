@@ -40,6 +40,7 @@ void check_neuron(const ModelConfig& config) {
   check_range("spike_levels", config.spike_levels, 1, 16);
   check_setting(!config.v_reset || (config.spike_levels == 1 && !config.signed_spikes), "v_reset", config.v_reset.value_or(0.0),
                 "none with spike_levels above 1 or signed_spikes: every spike takes one threshold away");
+  check_setting(!config.learnable_tau || config.tau > 1.0, "tau", config.tau, "more than 1 token with learnable_tau");
   surrogate_kind(config.surrogate);
   check_setting(config.alpha > 0.0, "alpha", config.alpha, "a positive number");
 }
@@ -70,6 +71,10 @@ void validate(const ModelConfig& config) {
                 "a probability below 1");
   check_neuron(config);
   check_setting(!config.event_head || config.is_event(), "event_head", config.event_head,
+                "false unless arch is event");
+  check_setting(!config.learnable_tau || config.arch != "rwkv", "learnable_tau", config.learnable_tau,
+                "false for arch rwkv, which has no neurons");
+  check_setting(!config.attention_norm || config.is_event(), "attention_norm", config.attention_norm,
                 "false unless arch is event");
 }
 

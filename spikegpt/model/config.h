@@ -33,6 +33,8 @@ struct ModelConfig {
   int spike_levels = 1;
   bool signed_spikes = false;
   bool squared_current = false;
+  bool attention_norm = false;
+  bool learnable_tau = false;
   std::string surrogate = "atan";
   double alpha = 2.0;
 
@@ -65,6 +67,8 @@ struct ModelConfig {
     visitor("spike_levels", self.spike_levels, "spikes a neuron may send per token: one per v_threshold it reaches");
     visitor("signed_spikes", self.signed_spikes, "potentials below -v_threshold send negative spikes (not in hidden layers)");
     visitor("squared_current", self.squared_current, "arch event: hidden neurons read relu(k)^2 instead of k");
+    visitor("attention_norm", self.attention_norm, "arch event: a LayerNorm in front of the neurons that read sigmoid(r) * wkv");
+    visitor("learnable_tau", self.learnable_tau, "every neuron learns its own time constant, from tau on (PLIF)");
     visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
     visitor("alpha", self.alpha, "steepness of the surrogate");
   }

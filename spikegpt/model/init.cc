@@ -51,6 +51,7 @@ class Initialiser {
     if (ends("time_decay")) return time_decay(layer_of(name), values);
     if (ends("time_first")) return time_first(values);
     if (name.find("time_mix_") != std::string::npos) return time_mix(name, values);
+    if (ends("leak")) return constant(info, leak_parameter(config_.tau), values);
     if (ends("gain")) return constant(info, kEventGain, values);
     if (name.find("ln") != std::string::npos) return norm(info, values);
     linear(info, values);
@@ -74,7 +75,8 @@ class Initialiser {
   void norm(const ParameterInfo& info, float* values) const {
     if (info.name.ends_with("bias")) return constant(info, 0.0f, values);
     const bool drives_neurons = config_.is_event() && (info.name.find(".ln1.") != std::string::npos ||
-                                                       info.name.find(".ln2.") != std::string::npos);
+                                                       info.name.find(".ln2.") != std::string::npos ||
+                                                       info.name.find(".att.ln_out.") != std::string::npos);
     const bool drives_head = config_.event_head && info.name == "ln_out.weight";
     constant(info, drives_neurons || drives_head ? kEventGain : 1.0f, values);
   }

@@ -172,6 +172,7 @@ class NetworkOf final : public TrainableNetwork {
     const auto count = static_cast<std::int64_t>(batch.tokens.size());
     pass_.shape = {batch.batch, count / batch.batch, config_.n_embd};
     pass_.neuron = lif_parameters(config_);
+    pass_.leaks = weights_.weights.leaks;
     pass_.fire = run.fire;
     pass_.dropout = run.dropout;
     pass_.state_in = run.state_in;
@@ -199,6 +200,7 @@ class NetworkOf final : public TrainableNetwork {
   // From scratch.branch, the gradient of head_input, to all parameters before the head.
   void body_backward() {
     const ModelWeights& gradients = gradients_.weights;
+    pass_.d_leaks = gradients.leaks;
     read_out_backward(gradients);
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       if (plan_.recompute) repeat_block(i);

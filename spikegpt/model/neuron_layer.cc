@@ -12,6 +12,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   SpikeScanForward<A> scan;
   scan.current = layer.current;
   scan.gain = layer.gain;
+  if (!pass.leaks.empty()) scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
   scan.spikes = layer.spikes;
   scan.distance = layer.distance;
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
@@ -33,6 +34,11 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   scan.gain = layer.gain;
   scan.d_current = layer.d_current;
   scan.d_gain = layer.d_gain;
+  if (!pass.leaks.empty()) {
+    scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
+    scan.d_leak = pass.d_leaks[static_cast<std::size_t>(layer.site)];
+    if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
+  }
   scan.activity_cost = pass.activity_cost;
   scan.scratch = pass.scratch->sums;
   spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire,

@@ -1,6 +1,7 @@
 #include "spikegpt/model/parameters.h"
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 namespace {
@@ -21,6 +22,7 @@ class WeightLister {
     for (std::size_t i = 0; i < weights.blocks.size(); ++i) block(i, weights.blocks[i]);
     layer_norm("ln_out", weights.ln_out);
     visit_("head.weight", {V, C_}, weights.head);
+    if (config_.learnable_tau) leaks(weights.leaks);
   }
 
  private:
@@ -36,6 +38,11 @@ class WeightLister {
     }
     channel_mix(prefix + "ffn.", weights.ffn);
   }
+  void leaks(std::vector<float*>& leaks) {
+    const std::vector<SpikeSite> sites = spike_sites(config_);
+    leaks.resize(sites.size());
+    for (std::size_t i = 0; i < sites.size(); ++i) visit_(sites[i].name + ".leak", {sites[i].neurons}, leaks[i]);
+  }
   void layer_norm(const std::string& name, LayerNormWeights& weights) {
     visit_(name + ".weight", {C_}, weights.weight);
     visit_(name + ".bias", {C_}, weights.bias);
@@ -50,7 +57,11 @@ class WeightLister {
     visit_(prefix + "value.weight", {C_, C_}, weights.value);
     visit_(prefix + "receptance.weight", {C_, C_}, weights.receptance);
     visit_(prefix + "output.weight", {C_, C_}, weights.output);
-    if (config_.is_event()) visit_(prefix + "gain", {C_}, weights.gain);
+    if (config_.attention_norm) {
+      layer_norm(prefix + "ln_out", weights.ln_out);
+    } else if (config_.is_event()) {
+      visit_(prefix + "gain", {C_}, weights.gain);
+    }
   }
   void channel_mix(const std::string& prefix, ChannelMixWeights& weights) {
     visit_(prefix + "time_mix_k", {1, 1, C_}, weights.time_mix_k);

@@ -25,7 +25,8 @@ struct TimeMixWeights {
   float* value = nullptr;
   float* receptance = nullptr;
   float* output = nullptr;
-  float* gain = nullptr;        // [C] of the neurons that `output` reads; arch event only
+  float* gain = nullptr;        // [C] of the neurons that `output` reads; arch event without attention_norm
+  LayerNormWeights ln_out;      // in front of those neurons with attention_norm
 };
 
 struct ChannelMixWeights {
@@ -52,6 +53,7 @@ struct ModelWeights {
   std::vector<BlockWeights> blocks;
   LayerNormWeights ln_out;
   float* head = nullptr;  // [V, C]
+  std::vector<float*> leaks;  // [neurons] of every spike site, with learnable_tau only (ParametricLif)
 };
 
 struct ParameterInfo {

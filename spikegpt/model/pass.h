@@ -23,6 +23,8 @@ struct Pass {
   const RecurrentState* state_in = nullptr;   // null = before the first token
   const RecurrentState* state_out = nullptr;  // receives the state after the last token; null = dropped
   Scratch<A>* scratch = nullptr;
+  std::span<float* const> leaks;              // per site, with learnable_tau
+  std::span<float* const> d_leaks;            // their gradients
   std::span<std::int64_t> spike_counts;       // per site, added to
   float activity_cost = 0.0f;                 // of a spike, in the gradient
   Probe* probe = nullptr;

@@ -1,5 +1,6 @@
 #include "spikegpt/model/time_mix.h"
 
+#include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
 #include "spikegpt/model/mixed_products.h"
@@ -82,8 +83,16 @@ void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixAct
   wkv_forward(pass.shape, {weights.time_decay, weights.time_first}, scan);
 
   if (hidden_site_ < 0) return output_.forward(rows, keep.hidden, out, pass.runner);
+  const A* current = keep.hidden;
+  if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
+    A* const normal = pass.scratch->narrow[0];
+    layer_norm_forward<A, A>(rows, pass.shape.channels,
+                             {.x = keep.hidden, .weight = norm.weight, .bias = norm.bias, .y = normal,
+                              .mean = keep.hidden_mean, .inverse_std = keep.hidden_inverse_std});
+    current = normal;
+  }
   neurons_forward<A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
-                            .current = keep.hidden, .gain = weights.gain, .spikes = spikes,
+                            .current = current, .gain = weights.gain, .spikes = spikes,
                             .distance = keep.hidden_distance});
   output_.forward(rows, spikes, out, pass.runner);
 }
@@ -111,6 +120,13 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
                                   .distance = keep.hidden_distance, .d_spikes = d_hidden,
                                   .current = keep.hidden, .gain = weights.gain,
                                   .d_current = d_hidden, .d_gain = gradients.gain});
+  }
+  if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
+    layer_norm_backward<A, A>(rows, pass.shape.channels,
+                              {.x = keep.hidden, .weight = norm.weight, .mean = keep.hidden_mean,
+                               .inverse_std = keep.hidden_inverse_std, .d_y = d_hidden, .d_x = d_hidden,
+                               .accumulate = false, .d_weight = gradients.ln_out.weight,
+                               .d_bias = gradients.ln_out.bias, .scratch = pass.scratch->sums});
   }
 
   WkvBackward<A> scan;

@@ -1,6 +1,8 @@
 // The leaky integrate-and-fire neuron as formulas (SPEC.md 1). Time is in tokens: one token, one step.
 #pragma once
 
+#include <cmath>
+
 #include "spikegpt/core/inline.h"
 #include "spikegpt/neurons/surrogate.h"
 
@@ -65,6 +67,7 @@ struct Lif {
     if constexpr (kDecayInput) return membrane + (x - (membrane - v_reset)) / tau;
     return membrane - (membrane - v_reset) / tau + x;
   }
+  SPIKEGPT_INLINE float charge(float membrane, float x, float) const noexcept { return charge(membrane, x); }
   // Potential after firing: s is the spike, h the charged potential.
   SPIKEGPT_INLINE float reset(float h, float s) const noexcept {
     if constexpr (kHardReset) return s * v_reset + (1.0f - s) * h;
@@ -76,9 +79,34 @@ struct Lif {
     if constexpr (kHardReset) return (1.0f - s) + reset_gradient * ((v_reset - h) * g);
     return 1.0f - reset_gradient * (v_threshold * g);
   }
+  // The scans call these with a leak, which only ParametricLif has.
+  SPIKEGPT_INLINE float d_charge_d_membrane(float) const noexcept { return d_charge_d_membrane(); }
+  SPIKEGPT_INLINE float d_charge_d_input(float) const noexcept { return d_charge_d_input(); }
   SPIKEGPT_INLINE float d_charge_d_membrane() const noexcept { return 1.0f - 1.0f / tau; }
   SPIKEGPT_INLINE float d_charge_d_input() const noexcept { return kDecayInput ? 1.0f / tau : 1.0f; }
 };
+
+// The neuron with a time constant of its own for every neuron (PLIF, Fang et al. 2021): `leak` is 1 / tau [1 / token],
+// the logistic function of what is learned, so that tau stays above 1.
+template <bool kHardReset, bool kDecayInput>
+struct ParametricLif : Lif<kHardReset, kDecayInput> {
+  using Lif<kHardReset, kDecayInput>::Lif;
+
+  SPIKEGPT_INLINE float charge(float membrane, float x, float leak) const noexcept {
+    if constexpr (kDecayInput) return membrane + (x - (membrane - this->v_reset)) * leak;
+    return membrane - (membrane - this->v_reset) * leak + x;
+  }
+  SPIKEGPT_INLINE float d_charge_d_membrane(float leak) const noexcept { return 1.0f - leak; }
+  SPIKEGPT_INLINE float d_charge_d_input(float leak) const noexcept { return kDecayInput ? leak : 1.0f; }
+  // From the potentials before (membrane) and after (h): the current need not be kept.
+  SPIKEGPT_INLINE float d_charge_d_leak(float membrane, float h, float leak) const noexcept {
+    if constexpr (kDecayInput) return (h - membrane) / leak;
+    return this->v_reset - membrane;
+  }
+};
+
+// What ParametricLif learns for a time constant tau > 1: leak = sigmoid(of this).
+inline float leak_parameter(double tau) { return static_cast<float>(-std::log(tau - 1.0)); }
 
 // Calls function(Lif<...>) with the variant that the parameters ask for.
 template <class Function>
@@ -87,6 +115,13 @@ SPIKEGPT_INLINE void with_lif(const LifParameters& p, Function&& function) {
   if (p.hard_reset) return function(Lif<true, false>(p));
   if (p.decay_input) return function(Lif<false, true>(p));
   function(Lif<false, false>(p));
+}
+template <class Function>
+SPIKEGPT_INLINE void with_parametric_lif(const LifParameters& p, Function&& function) {
+  if (p.hard_reset && p.decay_input) return function(ParametricLif<true, true>(p));
+  if (p.hard_reset) return function(ParametricLif<true, false>(p));
+  if (p.decay_input) return function(ParametricLif<false, true>(p));
+  function(ParametricLif<false, false>(p));
 }
 
 }  // namespace spikegpt

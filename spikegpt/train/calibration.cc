@@ -52,7 +52,7 @@ std::vector<GainedSite> gained_sites(const ModelConfig& config, ModelWeights& we
     const BlockSites at = block_sites(config, layer);
     if (block.ffn_pre.gain != nullptr) {
       sites.push_back({at.hidden1, block.ffn_pre.gain, config.hidden_size()});
-    } else {
+    } else if (block.att.gain != nullptr) {
       sites.push_back({at.hidden1, block.att.gain, C});
     }
     sites.push_back({at.hidden2, block.ffn.gain, config.hidden_size()});

@@ -20,7 +20,8 @@ namespace spikegpt::test {
 namespace {
 
 ModelConfig small(const std::string& arch, const std::string& model_type) {
-  ModelConfig config = default_config(arch == "event_binary" ? "event" : arch);
+  ModelConfig config = default_config(arch.starts_with("event") ? "event" : arch);
+  config.attention_norm = config.learnable_tau = arch == "event_learnable";
   if (arch == "event_binary") {
     config.v_reset = 0.0;
     config.spike_levels = 1;
@@ -314,6 +315,7 @@ constexpr Kind kF32Kinds[] = {{"spikegpt", "RWKV", WeightType::kF32},
                               {"rwkv", "RWKV", WeightType::kF32},
                               {"event", "RWKV", WeightType::kF32},
                               {"event", "RWKV-ffnPre", WeightType::kF32},
+                              {"event_learnable", "RWKV", WeightType::kF32},
                               {"event_binary", "RWKV", WeightType::kF32}};
 constexpr Kind kRoundedKinds[] = {{"spikegpt", "RWKV", WeightType::kInt8},
                                   {"rwkv", "RWKV", WeightType::kInt4},

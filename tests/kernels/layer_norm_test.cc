@@ -239,6 +239,41 @@ TEST(LayerNorm, WritesOverTheIncomingGradient) {
                    run_backward(in, statistics, Place::kOverIncoming), "in place");
 }
 
+// An input that is not the residual stream has the activation type itself.
+TEST(LayerNorm, NarrowInput) {
+  const Inputs<Bf16> in({65, 130}, 66);
+  const Guarded<Bf16> narrow(in.x.size());
+  for (std::int64_t i = 0; i < in.x.size(); ++i) {
+    narrow[i] = to_bf16(in.x[i]);
+    in.x[i] = to_float(narrow[i]);
+  }
+  const Statistics<Bf16> statistics(in);
+  const Outputs forward = run_forward(in, statistics);
+  const Outputs backward = run_backward(in, statistics, Place::kOverwritten);
+  const Outputs actual = same_everywhere([&] {
+    const Guarded<Bf16> y(in.x.size());
+    const Guarded<Bf16> d_x(in.x.size());  // over the incoming gradient
+    copy_values(in.d_y, d_x);
+    const Guarded<float> d_weight(in.size.channels);
+    const Guarded<float> d_bias(in.size.channels);
+    copy_values(in.d_weight_before, d_weight);
+    copy_values(in.d_bias_before, d_bias);
+    const Guarded<float> scratch(layer_norm_scratch_size(in.size.rows, in.size.channels));
+    layer_norm_forward<Bf16, Bf16>(in.size.rows, in.size.channels,
+                                   {.x = narrow.data(), .weight = in.weight.data(), .bias = in.bias.data(), .y = y.data()});
+    layer_norm_backward<Bf16, Bf16>(in.size.rows, in.size.channels,
+                                    {.x = narrow.data(), .weight = in.weight.data(), .mean = statistics.mean.data(),
+                                     .inverse_std = statistics.inverse_std.data(), .d_y = d_x.data(), .d_x = d_x.data(),
+                                     .accumulate = false, .d_weight = d_weight.data(), .d_bias = d_bias.data(),
+                                     .scratch = scratch.data()});
+    return Outputs{{"y", floats(y)}, {"d_x", floats(d_x)}, {"d_weight", floats(d_weight)}, {"d_bias", floats(d_bias)}};
+  });
+  std::vector<float> d_x = backward.at("d_x");
+  for (float& value : d_x) value = to_float(to_bf16(value));
+  expect_same_bits({{"y", forward.at("y")}, {"d_x", d_x}, {"d_weight", backward.at("d_weight")},
+                    {"d_bias", backward.at("d_bias")}}, actual, "from a narrow input");
+}
+
 TYPED_TEST(LayerNorm, StatisticsAreOptional) {
   const Inputs<TypeParam> in({3, 65}, 63);
   const Outputs expected = run_forward(in, Statistics<TypeParam>(in));

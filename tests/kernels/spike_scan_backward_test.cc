@@ -324,5 +324,96 @@ TEST(SpikeScanBackwardTest, IsTheDerivativeOfForward) {
   }
 }
 
+// The same for learnable time constants: kernel forward in smooth mode, then backward, against finite differences.
+TEST(SpikeScanBackwardTest, LeakGradientIsTheDerivative) {
+  const SequenceShape shape{2, 9, 13};
+  for (const LifCase& neuron : lif_cases()) {
+    for (const bool carried : {false, true}) {
+      SCOPED_TRACE(neuron.name + (carried ? ", carried" : ""));
+      const LifParameters& p = neuron.parameters;
+      Inputs<float, float> in(shape, 27);
+      RandomStream random = random_stream(28);
+      const Guarded<float> leak = normal_values<float>(random, shape.channels);
+      const Guarded<float> membrane_in = normal_values<float>(random, shape.batch * shape.channels, 0.5);
+      const Guarded<float> spikes(shape.size());
+      SpikeScanForward<float> forward;
+      forward.current = in.current.data();
+      forward.gain = in.gain.data();
+      forward.leak = leak.data();
+      forward.membrane_in = carried ? membrane_in.data() : nullptr;
+      forward.spikes = spikes.data();
+      forward.distance = in.distance.data();
+      spike_scan_forward(shape, p, FireMode::kSmooth, forward);
+
+      const Outputs actual = same_everywhere([&] {
+        const Guarded<float> d_current(shape.size());
+        const Guarded<float> d_gain = normal_values<float>(random, shape.channels, 0.0);
+        const Guarded<float> d_leak = normal_values<float>(random, shape.channels, 0.0);
+        const Guarded<float> d_membrane_in(shape.batch * shape.channels);
+        const Guarded<float> scratch(2 * shape.batch * shape.channels);
+        SpikeScanBackward<float, float> scan;
+        scan.distance = in.distance.data();
+        scan.d_spikes = in.d_spikes.data();
+        scan.current = in.current.data();
+        scan.gain = in.gain.data();
+        scan.leak = leak.data();
+        scan.membrane_in = forward.membrane_in;
+        scan.d_membrane_out = in.d_membrane_out.data();
+        scan.d_current = d_current.data();
+        scan.d_gain = d_gain.data();
+        scan.d_leak = d_leak.data();
+        scan.d_membrane_in = d_membrane_in.data();
+        scan.scratch = scratch.data();
+        spike_scan_backward(shape, p, FireMode::kSmooth, scan);
+        EXPECT_TRUE(scratch.intact());
+        return Outputs{{"d_leak", floats(d_leak)}, {"d_gain", floats(d_gain)}, {"d_current", floats(d_current)},
+                       {"d_membrane_in", floats(d_membrane_in)}};
+      });
+
+      for (std::int64_t c = 0; c < shape.channels; ++c) {
+        double parameter = as_double(leak[c]);
+        double gain = as_double(in.gain[c]);
+        std::vector<double> start;
+        std::vector<std::vector<double>> current;
+        for (std::int64_t b = 0; b < shape.batch; ++b) {
+          start.push_back(carried ? as_double(membrane_in[b * shape.channels + c]) : static_cast<double>(p.v_reset));
+          current.push_back(series(shape, in.current, b, c));
+        }
+        const auto run = [&](std::size_t b, const std::vector<double>* reset) {
+          std::vector<double> x = current[b];
+          for (double& value : x) value *= gain;
+          const double rate = reference::sigmoid(parameter);
+          return reference::lif_forward<double>(p, FireMode::kSmooth, x, start[b], reset, &rate);
+        };
+        const std::vector<reference::LifTrace<double>> base = {run(0, nullptr), run(1, nullptr)};
+        const auto objective = [&] {
+          double sum = 0.0;
+          for (std::size_t b = 0; b < 2; ++b) {
+            const auto trace = run(b, p.detach_reset ? &base[b].s : nullptr);
+            const auto row = static_cast<std::int64_t>(b);
+            sum += as_double(in.d_membrane_out[row * shape.channels + c]) * trace.membrane;
+            const std::vector<double> d_spikes = series(shape, in.d_spikes, row, c);
+            for (std::size_t t = 0; t < d_spikes.size(); ++t) sum += d_spikes[t] * trace.s[t];
+          }
+          return sum;
+        };
+        const auto derivative = [&](double& value) {
+          return finite_differences(std::span<double>(&value, 1), objective)[0];
+        };
+        const auto channel = static_cast<std::size_t>(c);
+        const auto expect_near = [&](float got, double want, const char* what) {
+          EXPECT_NEAR(static_cast<double>(got), want, 2e-4 * (1.0 + std::abs(want))) << what << " " << c;
+        };
+        expect_near(actual.at("d_leak")[channel], derivative(parameter), "d_leak");
+        expect_near(actual.at("d_gain")[channel], derivative(gain), "d_gain");
+        expect_near(actual.at("d_membrane_in")[channel], derivative(start[0]), "d_membrane_in");
+        expect_near(actual.at("d_current")[static_cast<std::size_t>(at(shape, 0, 4, c))], derivative(current[0][4]),
+                    "d_current");
+      }
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace spikegpt::test

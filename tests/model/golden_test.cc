@@ -109,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, GoldenModel,
     testing::Values("spikegpt", "spikegpt_ffnpre", "spikegpt_odd", "spikegpt_t1", "spikegpt_b1",
                     "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre", "event",
-                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding", "event_graded", "event_graded_ffnpre"),
+                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding", "event_graded", "event_graded_ffnpre", "spikegpt_learnable_tau",
+                    "event_learnable_tau"),
     [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

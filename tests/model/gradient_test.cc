@@ -154,6 +154,18 @@ void squared_current(ModelConfig& config) {
   config.tau = 1.0;
 }
 
+void attention_norm(ModelConfig& config) {
+  signed_spikes(config);
+  config.attention_norm = true;
+}
+
+void learnable_tau(ModelConfig& config) { config.learnable_tau = true; }
+void learnable_tau_raw(ModelConfig& config) { raw_input(config), config.learnable_tau = true; }
+void event_learnable_tau(ModelConfig& config) {
+  signed_spikes(config);
+  config.learnable_tau = true, config.event_head = true;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, GradientCheck,
     testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch}, Case{"event", event_arch},
@@ -161,7 +173,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"event_head", event_head}, Case{"soft_reset", soft_reset},
                     Case{"raw_input", raw_input}, Case{"other_reset", other_reset},
                     Case{"sigmoid", sigmoid_surrogate}, Case{"erf", erf_surrogate},
-                    Case{"rate_weight", event_arch, 3.0}, Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current}),
+                    Case{"rate_weight", event_arch, 3.0}, Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current},
+                    Case{"attention_norm", attention_norm},
+                    Case{"learnable_tau", learnable_tau}, Case{"learnable_tau_raw", learnable_tau_raw},
+                    Case{"event_learnable_tau", event_learnable_tau}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -74,18 +74,19 @@ struct LifTrace {
 };
 
 // SPEC.md 1 in the precision Real. `reset_spikes`, where given, are what the reset uses instead of
-// its own spikes: that is what a detached reset is constant in. Where distances are kept as Bf16, the kept one decides on a spike.
+// its own spikes: that is what a detached reset is constant in. `leak`, where given, takes the place of 1 / tau. Where distances are kept as Bf16, the kept one decides on a spike.
 template <class Real, class Kept = float>
 LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x,
-                           Real membrane, const std::vector<Real>* reset_spikes = nullptr) {
+                           Real membrane, const std::vector<Real>* reset_spikes = nullptr,
+                           const Real* leak = nullptr) {
   const Real tau = static_cast<Real>(p.tau);
   const Real v_threshold = static_cast<Real>(p.v_threshold);
   const Real v_reset = static_cast<Real>(p.v_reset);
   LifTrace<Real> trace;
   Real v = membrane;
   for (std::size_t t = 0; t < x.size(); ++t) {
-    const Real h =
-        p.decay_input ? v + (x[t] - (v - v_reset)) / tau : v - (v - v_reset) / tau + x[t];
+    const auto decayed = [&](Real potential) { return leak != nullptr ? potential * *leak : potential / tau; };
+    const Real h = p.decay_input ? v + decayed(x[t] - (v - v_reset)) : v - decayed(v - v_reset) + x[t];
     Real distance = h - v_threshold;
     if (std::is_same_v<Kept, Bf16> && mode == FireMode::kSpike) distance = static_cast<Real>(to_float(to_bf16(static_cast<float>(distance))));
     const Real s = sum_of_steps(p, distance, Real{-1}, [&](Real z) {

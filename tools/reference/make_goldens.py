@@ -59,6 +59,9 @@ CASES = [
     case("event_raw_embedding", vocab_size=29, binary_embedding=False, **EVENT),
     case("event_graded", 2, 24, n_layer=3, vocab_size=50, **EVENT, **GRADED),
     case("event_graded_ffnpre", vocab_size=29, event_head=True, tau=1.6, **EVENT, **FFN_PRE, **GRADED),
+    case("spikegpt_learnable_tau", vocab_size=29, learnable_tau=True),
+    case("event_learnable_tau", 2, 24, vocab_size=29, learnable_tau=True, attention_norm=True, event_head=True,
+         **EVENT, **GRADED),
     case("spikegpt_t1", 3, 1, vocab_size=19),
     case("spikegpt_b1", 1, 33, vocab_size=29),
 ]
@@ -86,7 +89,9 @@ def parameter_shapes(config):
             shapes[f"{name}.time_mix_{part}"] = (1, 1, C)
         for part in ("key", "value", "receptance", "output"):
             shapes[f"{name}.{part}.weight"] = (C, C)
-        if event:
+        if config.attention_norm:
+            norm(name + ".ln_out")
+        elif event:
             shapes[name + ".gain"] = (C,)
 
     for i in range(config.n_layer):
@@ -100,6 +105,24 @@ def parameter_shapes(config):
         channel_mix(name + ".ffn")
     norm("ln_out")
     shapes["head.weight"] = (V, C)
+    if config.learnable_tau:
+        shapes.update(leak_shapes(config))
+    return shapes
+
+
+def leak_shapes(config):
+    C, shapes = config.n_embd, {}
+    for i in range(config.n_layer):
+        pre = i == 0 and config.model_type == "RWKV-ffnPre"
+        if config.arch == "spikegpt":
+            sites = {"lif1": C, "lif2": C}
+        elif pre:
+            sites = {"pre_in": C, "pre_hidden": 4 * C, "ffn_in": C, "ffn_hidden": 4 * C}
+        else:
+            sites = {"att_in": C, "att_out": C, "ffn_in": C, "ffn_hidden": 4 * C}
+        shapes.update({f"spikes.{i}.{site}.leak": (neurons,) for site, neurons in sites.items()})
+    if config.event_head:
+        shapes["spikes.head_in.leak"] = (C,)
     return shapes
 
 
@@ -113,6 +136,8 @@ def random_parameter(name, shape, rng):
         values = rng.uniform(-4.0, 1.5, shape)
     elif kind == "time_first":
         values = rng.normal(-0.5, 0.8, shape)
+    elif kind == "leak":
+        values = rng.normal(0.0, 1.0, shape)
     elif kind == "gain":
         values = rng.uniform(1.0, 3.0, shape)
     elif name == "emb.weight":
@@ -122,7 +147,7 @@ def random_parameter(name, shape, rng):
     return torch.from_numpy(values.astype(np.float32))
 
 
-def scaled_by(site):
+def scaled_by(site, config):
     """The parameter that scales what the neurons of a site receive."""
     parts = site.split(".")
     if parts[-1] == "head_in":
@@ -131,7 +156,7 @@ def scaled_by(site):
     return {
         "lif1": block + ".att.output.weight", "lif2": block + ".ffn.value.weight",
         "att_in": block + ".ln1.weight", "pre_in": block + ".ln1.weight", "ffn_in": block + ".ln2.weight",
-        "att_out": block + ".att.gain", "pre_hidden": block + ".ffnPre.gain", "ffn_hidden": block + ".ffn.gain",
+        "att_out": block + (".att.ln_out.weight" if config.attention_norm else ".att.gain"), "pre_hidden": block + ".ffnPre.gain", "ffn_hidden": block + ".ffn.gain",
     }[parts[-1]]
 
 
@@ -139,7 +164,7 @@ def calibrate(parameters, config, idx, rng):
     """Scales the input of each population, in forward order, until its firing rate is as wanted."""
     sites = list(forward(parameters, config, idx)[1].spikes)
     for site in sites:
-        name = scaled_by(site)
+        name = scaled_by(site, config)
         if name not in parameters:  # LIF1 behind ffnPre
             name = name.replace(".att.output.", ".ffnPre.value.")
         least = rng.uniform(*LEAST_RATES)

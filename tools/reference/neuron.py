@@ -73,8 +73,11 @@ def heaviside(z, neuron):
     return Heaviside.apply(z, neuron.surrogate, neuron.alpha)
 
 
-def charge(v, x, neuron):
+def charge(v, x, neuron, leak=None):
     v_reset = 0.0 if neuron.v_reset is None else neuron.v_reset
+    if leak is not None:  # a time constant for every neuron: 1 / tau = sigmoid(leak)
+        rate = torch.sigmoid(leak)
+        return v * (1 - rate) + v_reset * rate + (x * rate if neuron.decay_input else x)
     if neuron.decay_input:
         return v + (x - (v - v_reset)) / neuron.tau
     return v - (v - v_reset) / neuron.tau + x
@@ -98,18 +101,19 @@ def fire(h, neuron):
     return sum(sign * heaviside(sign * h - threshold, neuron) for sign, threshold in thresholds(neuron))
 
 
-def lif(x, neuron, membrane=None):
+def lif(x, neuron, membrane=None, leak=None):
     """x [B, T, C] -> spikes [B, T, C], charged potentials h [B, T, C], final membrane [B, C].
 
     neuron: anything with tau, v_threshold, v_reset (None = soft), decay_input, detach_reset, surrogate, alpha.
     membrane [B, C]: potential before the first token; v_reset (0 for soft reset) if not given.
+    leak [C]: learnable time constants, sigmoid(leak) = 1 / tau; those of the neuron if not given.
     """
     v = membrane
     if v is None:
         v = torch.full_like(x[:, 0], 0.0 if neuron.v_reset is None else neuron.v_reset)
     spikes, potentials = [], []
     for t in range(x.shape[1]):
-        h = charge(v, x[:, t], neuron)
+        h = charge(v, x[:, t], neuron, leak)
         s = fire(h, neuron)
         v = reset(h, s, neuron)
         spikes.append(s)

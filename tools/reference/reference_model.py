@@ -38,22 +38,27 @@ class Config:
     spike_levels: int = 1
     signed_spikes: bool = False  # not in hidden layers
     squared_current: bool = False
+    attention_norm: bool = False
+    learnable_tau: bool = False
     surrogate: str = "atan"
     alpha: float = 2.0
 
     def to_json(self):
-        return json.dumps(dataclasses.asdict(self))
+        later = ("attention_norm", "learnable_tau")  # said only where used: older files keep their bytes
+        return json.dumps({key: value for key, value in dataclasses.asdict(self).items() if value or key not in later})
 
 
 class Trace:
     """What a forward pass did, by spike site in forward order: spikes and charged potentials, both [B, T, C]."""
 
-    def __init__(self):
+    def __init__(self, parameters):
+        self.parameters = parameters
         self.spikes = {}
         self.potentials = {}
 
     def fire(self, name, current, config):
-        spikes, potentials, _ = lif(current, config)
+        leak = self.parameters[name + ".leak"] if config.learnable_tau else None
+        spikes, potentials, _ = lif(current, config, leak=leak)
         self.spikes[name] = spikes.detach()
         self.potentials[name] = potentials.detach()
         return spikes
@@ -108,7 +113,11 @@ def channel_mix(p, name, x):
 
 
 def event_time_mix(p, name, s, fire):
-    activation = p[name + ".gain"] * receptance_times_wkv(p, name, s)
+    activation = receptance_times_wkv(p, name, s)
+    if name + ".ln_out.weight" in p:  # attention_norm
+        activation = layer_norm(p, name + ".ln_out", activation)
+    else:
+        activation = p[name + ".gain"] * activation
     return fire(activation) @ p[name + ".output.weight"].T
 
 
@@ -150,7 +159,7 @@ def event_block(p, i, x, config, trace):
 
 def forward(p, config, idx):
     """p: name -> parameter, idx [B, T] -> logits [B, T, V], Trace. The dtype is that of the parameters."""
-    trace = Trace()
+    trace = Trace(p)
     x = p["emb.weight"][idx]
     if config.binary_embedding:
         x = heaviside(x, config)
