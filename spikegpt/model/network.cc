@@ -115,7 +115,9 @@ class NetworkOf final : public TrainableNetwork {
     check_tokens(loss.targets, config_);
     gradients_.bind(config_, flat);
     set_activity_cost(loss);
+    on_stage_ = loss.on_stage;
     head_backward(loss, gradients_.weights);
+    stage_done(config_.n_layer);
     body_backward();
     return {keep_.losses, loss.targets.size()};
   }
@@ -125,6 +127,7 @@ class NetworkOf final : public TrainableNetwork {
     ensure(static_cast<std::int64_t>(d_features.size()) == pass_.shape.size(), "a gradient for every feature");
     gradients_.bind(config_, flat);
     pass_.activity_cost = 0.0f;
+    on_stage_ = nullptr;
     convert(pass_.shape.size(), d_features.data(), keep_.scratch.branch);
     body_backward();
   }
@@ -206,8 +209,14 @@ class NetworkOf final : public TrainableNetwork {
       if (plan_.recompute) repeat_block(i);
       blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                           keep_.d_residual, gradients.blocks[i]);
+      if (i > 0) stage_done(static_cast<int>(i));
     }
     embed_backward(gradients);
+    stage_done(0);
+  }
+
+  void stage_done(int stage) const {
+    if (on_stage_) on_stage_(stage);
   }
 
   void halve(float* stream) const {
@@ -318,6 +327,7 @@ class NetworkOf final : public TrainableNetwork {
   Pass<A> pass_;
   std::vector<std::int32_t> tokens_;
   Activity activity_;  // of the last pass
+  std::function<void(int)> on_stage_;
   int threads_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +47,9 @@ struct LossOptions {
   // rate is not below rate_target.
   double rate_weight = 0.0;
   double rate_target = 0.0;
+  // Called when the backward pass has completed gradients: of the head (n_layer), of block i > 0 (i), and at last of all
+  // the others (0).
+  std::function<void(int stage)> on_stage;
 };
 
 struct NetworkOptions {

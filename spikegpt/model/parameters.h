@@ -63,6 +63,12 @@ struct ParameterInfo {
   std::int64_t size = 0;
 };
 
+// Part of a flat vector.
+struct FlatRange {
+  std::int64_t first = 0;
+  std::int64_t size = 0;
+};
+
 // Which parameters a flat vector holds.
 enum class ParameterSelection : std::uint8_t {
   kAll,

@@ -95,11 +95,12 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Train
   const auto path =
       checkpoint_folder(folder) / fmt::format("step-{:09}.safetensors", trainer.steps_done());
   std::vector<TensorView> tensors = parameter_views(trainer.layout(), trainer.parameters().data());
-  tensors.push_back(vector_view(kFirstMoment, trainer.optimizer().first_moment().span()));
-  tensors.push_back(vector_view(kSecondMoment, trainer.optimizer().second_moment().span()));
+  const TrainingMemory memory = trainer.memory();
+  tensors.push_back(vector_view(kFirstMoment, memory.first_moment));
+  tensors.push_back(vector_view(kSecondMoment, memory.second_moment));
   if (!trainer.average().span().empty()) tensors.push_back(vector_view(kAverage, trainer.average().span()));
-  for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
-    tensors.push_back(vector_view(state_name(i), trainer.carried()[i].values()));
+  for (std::size_t i = 0; i < memory.carried.size(); ++i) {
+    tensors.push_back(vector_view(state_name(i), memory.carried[i]));
   }
   std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                  {"step", std::to_string(trainer.steps_done())},
@@ -127,8 +128,9 @@ RunState load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
 
 RunState load_checkpoint(const WeightFile& file, Trainer& trainer) {
   read_parameters(file, trainer.layout(), trainer.parameters().data(), kTraining);
-  read_vector(file, kFirstMoment, trainer.optimizer().first_moment().span());
-  read_vector(file, kSecondMoment, trainer.optimizer().second_moment().span());
+  const TrainingMemory memory = trainer.memory_to_fill();
+  read_vector(file, kFirstMoment, memory.first_moment);
+  read_vector(file, kSecondMoment, memory.second_moment);
   // Averaging that begins now begins with the weights of now.
   if (const auto average = trainer.average().span(); !average.empty()) {
     if (file.find(kAverage) != nullptr) {
@@ -137,13 +139,11 @@ RunState load_checkpoint(const WeightFile& file, Trainer& trainer) {
       std::copy(trainer.parameters().span().begin(), trainer.parameters().span().end(), average.begin());
     }
   }
-  for (std::size_t i = 0; i < trainer.carried().size(); ++i) {
-    read_vector(file, state_name(i), trainer.carried()[i].values());
-  }
+  for (std::size_t i = 0; i < memory.carried.size(); ++i) read_vector(file, state_name(i), memory.carried[i]);
   trainer.optimizer().set_step(read_number<std::int64_t>(file, "step"));
   const RunState run = read_run(file);
   trainer.set_skipped_steps(run.skipped_steps);
-  trainer.parameters_changed();
+  trainer.adopt();
   return run;
 }
 

@@ -148,11 +148,12 @@ double Classifier::step(const ClassifierBatch& batch, double lr) {
   const std::uint64_t stream =
       stream_of(RandomPurpose::kDropout, static_cast<std::uint64_t>(optimizer_->step() * config_.n_layer));
   const double loss = loss_and_gradients(batch, stream);
-  const double norm = std::isfinite(loss) ? optimizer_->update(lr, parameters_.data(), gradients_.data()) : loss;
+  const double norm = std::isfinite(loss) ? std::sqrt(optimizer_->squared_gradient(gradients_.data())) : loss;
   if (!std::isfinite(norm)) {
     throw Error(ErrorKind::kDiverged, "step {}: the loss or its gradient is not a finite number; try a smaller --lr",
                 optimizer_->step() + 1);
   }
+  optimizer_->update(lr, norm, parameters_.data(), gradients_.data());
   adam_update(static_cast<std::int64_t>(head_.size()), adam_step(train_, lr, optimizer_->step()),
               {head_.data(), head_gradients_.data(), head_moments_.data(), head_moments_.data() + head_.size()});
   parameters_changed();

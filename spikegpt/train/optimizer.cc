@@ -17,41 +17,60 @@ AdamStep adam_step(const TrainConfig& config, double lr, std::int64_t step) {
           .weight_decay = config.weight_decay};
 }
 
-Adam::Adam(const ParameterLayout& layout, const TrainConfig& config)
-    : config_(config),
-      first_moment_(static_cast<std::size_t>(layout.flat_size())),
-      second_moment_(static_cast<std::size_t>(layout.flat_size())),
-      norm_scratch_(static_cast<std::size_t>(squared_norm_scratch_size(layout.flat_size()))) {
+Adam::Adam(const ParameterLayout& layout, const TrainConfig& config, std::span<const FlatRange> own) : config_(config) {
+  const FlatRange all = {0, layout.flat_size()};
+  if (own.empty()) own = {&all, 1};
   const std::vector<bool> frozen = matching_parameters(layout, config.freeze, "freeze");
   if (std::find(frozen.begin(), frozen.end(), false) == frozen.end()) {
     throw Error(ErrorKind::kInvalidArgument, "freeze leaves no parameter to train");
   }
-  for (std::size_t i = 0; i < frozen.size(); ++i) {
-    const ParameterInfo& info = layout.infos()[i];
-    const std::int64_t end = i + 1 < frozen.size() ? layout.infos()[i + 1].offset : layout.flat_size();
-    const Range range = {info.offset, end - info.offset, config.weight_decay > 0.0 && info.shape.size() == 2,
-                         frozen[i]};
-    if (!ranges_.empty() && ranges_.back().decays == range.decays && ranges_.back().frozen == range.frozen) {
-      ranges_.back().size += range.size;
-    } else {
-      ranges_.push_back(range);
+  const auto& infos = layout.infos();
+  std::int64_t moments = 0;
+  std::size_t i = 0;
+  for (const FlatRange& range : own) {
+    for (std::int64_t first = range.first; first < range.first + range.size;) {
+      while (i + 1 < infos.size() && infos[i + 1].offset <= first) ++i;
+      const std::int64_t end = i + 1 < infos.size() ? infos[i + 1].offset : layout.flat_size();
+      const std::int64_t size = std::min(end, range.first + range.size) - first;
+      add({first, size, config.weight_decay > 0.0 && infos[i].shape.size() == 2, frozen[i], moments});
+      first += size;
+      moments += size;
     }
   }
+  first_moment_ = AlignedBuffer<float>(static_cast<std::size_t>(moments));
+  second_moment_ = AlignedBuffer<float>(static_cast<std::size_t>(moments));
+  norm_scratch_ = AlignedBuffer<double>(static_cast<std::size_t>(squared_norm_scratch_size(moments)));
 }
 
-void Adam::reset() {
-  step_ = 0;
-  std::fill(first_moment_.span().begin(), first_moment_.span().end(), 0.0f);
-  std::fill(second_moment_.span().begin(), second_moment_.span().end(), 0.0f);
+// Joins it to the one before where both are treated alike.
+void Adam::add(const Range& range) {
+  if (!ranges_.empty()) {
+    Range& last = ranges_.back();
+    const bool alike = last.decays == range.decays && last.frozen == range.frozen;
+    if (alike && last.offset + last.size == range.offset) {
+      last.size += range.size;
+      return;
+    }
+  }
+  ranges_.push_back(range);
 }
 
-double Adam::update(double lr, float* parameters, float* gradients) {
+double Adam::squared_gradient(float* gradients) {
   for (const Range& range : ranges_) {
     if (range.frozen) std::fill_n(gradients + range.offset, range.size, 0.0f);
   }
-  const auto size = static_cast<std::int64_t>(first_moment_.size());
-  const double norm = std::sqrt(squared_norm(size, gradients, norm_scratch_.data()));
-  if (!std::isfinite(norm)) return norm;
+  // Neighbours are added as one, so that what is frozen or decays does not change the sum.
+  double sum = 0.0;
+  for (std::size_t i = 0; i < ranges_.size();) {
+    const std::int64_t first = ranges_[i].offset;
+    std::int64_t end = first;
+    for (; i < ranges_.size() && ranges_[i].offset == end; ++i) end += ranges_[i].size;
+    sum += squared_norm(end - first, gradients + first, norm_scratch_.data());
+  }
+  return sum;
+}
+
+void Adam::update(double lr, double norm, float* parameters, const float* gradients) {
   AdamStep step = adam_step(config_, lr, ++step_);
   // The small number is PyTorch's, so that runs agree.
   if (config_.grad_clip > 0.0) {
@@ -60,11 +79,10 @@ double Adam::update(double lr, float* parameters, float* gradients) {
   for (const Range& range : ranges_) {
     if (range.frozen) continue;
     step.weight_decay = range.decays ? config_.weight_decay : 0.0;
-    const std::int64_t at = range.offset;
     adam_update(range.size, step,
-                {parameters + at, gradients + at, first_moment_.data() + at, second_moment_.data() + at});
+                {parameters + range.offset, gradients + range.offset, first_moment_.data() + range.moment,
+                 second_moment_.data() + range.moment});
   }
-  return norm;
 }
 
 }  // namespace spikegpt

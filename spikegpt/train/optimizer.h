@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "spikegpt/core/aligned_buffer.h"
@@ -18,19 +19,19 @@ AdamStep adam_step(const TrainConfig& config, double lr, std::int64_t step);
 // the matrices only. Parameters that config.freeze names do not change.
 class Adam {
  public:
-  // Throws Error (kInvalidArgument) when config.freeze names no parameter, or all.
-  Adam(const ParameterLayout& layout, const TrainConfig& config);
+  // Of the parameters in `own` only, which are ranges of the flat vector in order; empty = all. Throws Error
+  // (kInvalidArgument) when config.freeze names no parameter, or all.
+  Adam(const ParameterLayout& layout, const TrainConfig& config, std::span<const FlatRange> own = {});
 
-  // Changes the parameters by the gradients and returns the norm that the gradients had before clipping; those of
-  // frozen parameters are set to 0 first. A norm that is not finite changes nothing else.
-  double update(double lr, float* parameters, float* gradients);
+  // Sum of the squares of the gradients; those of frozen parameters are set to 0 first.
+  double squared_gradient(float* gradients);
+  // Changes the parameters by the gradients, whose norm, of all parameters, is `norm`.
+  void update(double lr, double norm, float* parameters, const float* gradients);
 
-  // Step 0, moments of 0.
-  void reset();
-
-  // The state, for checkpoints.
+  // The state, for checkpoints. The moments of what it owns lie one after the other.
   std::int64_t step() const noexcept { return step_; }
   void set_step(std::int64_t step) noexcept { step_ = step; }
+  std::size_t moments() const noexcept { return first_moment_.size(); }
   AlignedBuffer<float>& first_moment() noexcept { return first_moment_; }
   AlignedBuffer<float>& second_moment() noexcept { return second_moment_; }
 
@@ -41,7 +42,9 @@ class Adam {
     std::int64_t size = 0;
     bool decays = false;
     bool frozen = false;
+    std::int64_t moment = 0;  // where its moments begin
   };
+  void add(const Range& range);
 
   TrainConfig config_;
   std::vector<Range> ranges_;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "spikegpt/core/aligned_buffer.h"
@@ -11,6 +13,7 @@
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/activity.h"
 #include "spikegpt/train/optimizer.h"
+#include "spikegpt/train/team.h"
 #include "spikegpt/train/train_config.h"
 
 namespace spikegpt {
@@ -25,11 +28,29 @@ struct StepReport {
   double bits() const;  // per token
 };
 
-// Holds the model being trained and everything a step needs. Allocates nothing after construction.
+// What training remembers beside the parameters, of all processes together.
+struct TrainingMemory {
+  std::span<float> first_moment;  // laid out as the parameters
+  std::span<float> second_moment;
+  std::vector<std::span<float>> carried;  // by micro-batch; empty with random windows
+};
+
+// Holds the model being trained and everything a step needs. Allocates nothing in a step.
+//
+// With a communicator of several ranks, every rank has a trainer of the same configuration. Rank 0's is used as if it were
+// alone; what it does the others do with it in follow(). config.accumulate counts the micro-batches of all ranks, of
+// which each works on the same share: the result does not depend on the number of ranks but for rounding.
 class Trainer {
  public:
-  // `windows` must outlive the trainer. Throws Error (kMemory, kInvalidArgument).
-  Trainer(const ModelConfig& model, const TrainConfig& config, const WindowSource& windows);
+  // `windows` and `communicator` must outlive the trainer. Throws Error (kMemory, kInvalidArgument).
+  Trainer(const ModelConfig& model, const TrainConfig& config, const WindowSource& windows,
+          Communicator* communicator = nullptr);
+  ~Trainer();
+
+  // On every rank but 0: does as rank 0's trainer does until that calls dismiss(). Returns the status given there.
+  int follow();
+  // On rank 0: the other ranks leave follow(). Does nothing when there are none.
+  void dismiss(int status);
 
   // First weights from the seed; for `event` also gains from the first batch. Calls start_anew().
   void initialise_parameters();
@@ -49,6 +70,12 @@ class Trainer {
   AlignedBuffer<float>& parameters() noexcept { return parameters_; }
   void parameters_changed() { network_->set_parameters(parameters_.data()); }
   Adam& optimizer() noexcept { return optimizer_; }
+  // For saving; valid until the next step. With several ranks a copy, gathered from all.
+  TrainingMemory memory();
+  // For loading: memory to be filled before adopt().
+  TrainingMemory memory_to_fill();
+  // Once parameters(), memory_to_fill() and the optimiser's step have been written: all ranks take them over.
+  void adopt();
   // Exponential moving average of the parameters; empty unless config.ema_decay > 0.
   AlignedBuffer<float>& average() noexcept { return average_; }
   // The weights to evaluate, sample from and save as the model: the average where there is one.
@@ -62,7 +89,7 @@ class Trainer {
   void set_skipped_steps(std::int64_t steps) noexcept { skipped_steps_ = steps; }
   // Leaves out the next batches; sequences forget what they remember of the text before.
   void skip_steps(std::int64_t steps);
-  // What each micro-batch's sequences remember from the step before; empty with random windows.
+  // What the sequences of each of this rank's micro-batches remember from the step before; empty with random windows.
   std::vector<RecurrentState>& carried() noexcept { return carried_; }
   // For evaluation between steps: batch_size windows of ctx_len at most.
   Network& network() noexcept { return *network_; }
@@ -70,11 +97,21 @@ class Trainer {
 
  private:
   std::int64_t batch_index() const noexcept { return steps_done() + skipped_steps_; }
+  bool is_team() const noexcept { return team_ != nullptr; }
+  bool leads() const noexcept { return team_ == nullptr || team_->leads(); }
+  void tell(Order::Kind kind, double lr = 0.0, std::int64_t status = 0);
+  // Of all ranks: the i-th that this rank works on.
+  std::int64_t micro_batch(std::int64_t i) const noexcept;
   void sample(std::int64_t micro);
-  void forget_fresh(std::int64_t micro);
-  double forward_backward(std::int64_t micro);
-  [[noreturn]] void report_bad_loss() const;
-  [[noreturn]] void report_bad_gradient() const;
+  void forget_fresh(RecurrentState& memory);
+  double forward_backward(std::int64_t i);
+  StepReport run_step(double lr);
+  void add_up(StepReport& report, double& loss, double& squared_gradient);
+  void forget();
+  void exchange_memory(bool to_leader);
+  std::string bad_loss() const;
+  std::string bad_gradient() const;
+  [[noreturn]] void report_divergence(const StepReport& report, const std::string& where);
 
   ModelConfig model_;
   TrainConfig config_;
@@ -83,6 +120,8 @@ class Trainer {
   AlignedBuffer<float> parameters_;
   AlignedBuffer<float> gradients_;
   AlignedBuffer<float> average_;
+  std::unique_ptr<Team> team_;  // null when alone
+  std::int64_t own_micro_batches_;
   Adam optimizer_;
   std::unique_ptr<TrainableNetwork> network_;
   Activity activity_;
@@ -92,6 +131,11 @@ class Trainer {
   std::vector<RecurrentState> carried_;
   RecurrentState next_;
   std::int64_t skipped_steps_ = 0;
+  std::vector<double> sums_;
+  std::string bad_loss_;  // of this rank, in this step
+  // The leader's copy of the moments and memory of all ranks, while they are saved or loaded.
+  struct Gathered;
+  std::unique_ptr<Gathered> gathered_;
 };
 
 }  // namespace spikegpt

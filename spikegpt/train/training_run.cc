@@ -60,11 +60,11 @@ std::unique_ptr<WindowSource> make_windows(const RunSetup& setup) {
   return std::make_unique<WindowSampler>(setup.corpus.sources, setup.model.ctx_len, train.seed);
 }
 
-TrainingRun::TrainingRun(RunSetup setup, bool resume) : setup_(std::move(setup)) {
+TrainingRun::TrainingRun(RunSetup setup, bool resume, Communicator* communicator) : setup_(std::move(setup)) {
   validate(setup_.model);
   validate(setup_.train);
   windows_ = make_windows(setup_);
-  trainer_ = std::make_unique<Trainer>(setup_.model, setup_.train, *windows_);
+  trainer_ = std::make_unique<Trainer>(setup_.model, setup_.train, *windows_, communicator);
   const bool had_folder = std::filesystem::exists(setup_.folder);
   make_folder(setup_.folder);
   try {

@@ -58,8 +58,8 @@ class TrainingRun {
  public:
   // A new run in a folder without one, or with `resume` from the newest checkpoint of the folder that is whole (from
   // the start when the run ended before its first). No other process may train there. Throws Error; nothing in the
-  // folder has changed then.
-  TrainingRun(RunSetup setup, bool resume);
+  // folder has changed then. With several ranks: on rank 0, while the others' trainers follow().
+  TrainingRun(RunSetup setup, bool resume, Communicator* communicator = nullptr);
   ~TrainingRun();
 
   // Trains until the end or until `stop` becomes true; saves either way. Throws Error; what was saved before stays.
