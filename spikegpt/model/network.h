@@ -49,7 +49,7 @@ struct LossOptions {
   double rate_target = 0.0;
   // Called when the backward pass has completed gradients: of the head (n_layer), of block i > 0 (i), and at last of all
   // the others (0).
-  std::function<void(int stage)> on_stage;
+  std::function<void(int stage)> on_stage = {};
 };
 
 struct NetworkOptions {
