@@ -12,9 +12,6 @@
 namespace spikegpt {
 namespace {
 
-// Initial weight of the norms and gains whose neurons spike in `event`: a firing rate of 15-20 % (SPEC.md 7).
-constexpr float kEventGain = 2.0f;
-
 std::uint64_t hash_name(std::string_view name) {
   std::uint64_t hash = 14695981039346656037u;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
@@ -41,8 +38,8 @@ void orthonormalise_rows(std::vector<double>& m, std::int64_t rows, std::int64_t
 
 class Initialiser {
  public:
-  Initialiser(const ModelConfig& config, InitKind kind, std::uint64_t seed)
-      : config_(config), kind_(kind), seed_(seed) {}
+  Initialiser(const ModelConfig& config, InitKind kind, std::uint64_t seed, double event_gain)
+      : config_(config), kind_(kind), seed_(seed), event_gain_(static_cast<float>(event_gain)) {}
 
   void fill(const ParameterInfo& info, float* values) const {
     const std::string& name = info.name;
@@ -52,7 +49,7 @@ class Initialiser {
     if (ends("time_first")) return time_first(values);
     if (name.find("time_mix_") != std::string::npos) return time_mix(name, values);
     if (ends("leak")) return constant(info, leak_parameter(config_.tau), values);
-    if (ends("gain")) return constant(info, kEventGain, values);
+    if (ends("gain")) return constant(info, event_gain_, values);
     if (name.find("ln") != std::string::npos) return norm(info, values);
     linear(info, values);
   }
@@ -78,7 +75,7 @@ class Initialiser {
                                                        info.name.find(".ln2.") != std::string::npos ||
                                                        info.name.find(".att.ln_out.") != std::string::npos);
     const bool drives_head = config_.event_head && info.name == "ln_out.weight";
-    constant(info, drives_neurons || drives_head ? kEventGain : 1.0f, values);
+    constant(info, drives_neurons || drives_head ? event_gain_ : 1.0f, values);
   }
 
   void embedding(const ParameterInfo& info, float* values) const {
@@ -161,6 +158,7 @@ class Initialiser {
   const ModelConfig& config_;
   InitKind kind_;
   std::uint64_t seed_;
+  float event_gain_;
 };
 
 }  // namespace
@@ -171,9 +169,9 @@ InitKind init_kind(std::string_view name) {
   throw Error(ErrorKind::kInvalidArgument, "init = \"{}\": expected default or rwkv", name);
 }
 
-void initialise(const ModelConfig& config, InitKind kind, std::uint64_t seed, float* flat) {
+void initialise(const ModelConfig& config, InitKind kind, std::uint64_t seed, float* flat, double event_gain) {
   const ParameterLayout layout(config);
-  const Initialiser initialiser(config, kind, seed);
+  const Initialiser initialiser(config, kind, seed, event_gain);
   for (const ParameterInfo& info : layout.infos()) initialiser.fill(info, flat + info.offset);
 }
 

@@ -16,8 +16,12 @@ enum class InitKind : std::uint8_t {
 // Throws Error (kInvalidArgument) that lists the names.
 InitKind init_kind(std::string_view name);
 
+// First weight of the norms and gains whose neurons spike in `event`: a firing rate of 15-20 % (SPEC.md 7).
+inline constexpr double kEventGain = 2.0;
+
 // Fills `flat` (laid out by ParameterLayout) from the seed. Every parameter has random numbers of its own, so
 // that architectures that share a parameter share its start.
-void initialise(const ModelConfig& config, InitKind kind, std::uint64_t seed, float* flat);
+void initialise(const ModelConfig& config, InitKind kind, std::uint64_t seed, float* flat,
+                double event_gain = kEventGain);
 
 }  // namespace spikegpt

@@ -10,8 +10,6 @@
 namespace spikegpt {
 namespace {
 
-constexpr double kTargetStd = 2.0;
-
 // Standard deviation of the current of one site, over tokens and neurons.
 class CurrentProbe final : public Probe {
  public:
@@ -62,7 +60,8 @@ std::vector<GainedSite> gained_sites(const ModelConfig& config, ModelWeights& we
 
 }  // namespace
 
-void calibrate_gains(const ModelConfig& config, std::span<const std::int32_t> tokens, float* parameters) {
+void calibrate_gains(const ModelConfig& config, std::span<const std::int32_t> tokens, float* parameters,
+                     double current_std) {
   if (!config.is_event()) return;
   NetworkOptions options;
   options.plan.tokens = static_cast<std::int64_t>(tokens.size());
@@ -75,7 +74,7 @@ void calibrate_gains(const ModelConfig& config, std::span<const std::int32_t> to
     run.probe = &probe;
     network->forward({tokens}, run);
     if (probe.std() <= 0.0) continue;
-    std::fill_n(site.gain, site.neurons, static_cast<float>(kTargetStd / probe.std()));
+    std::fill_n(site.gain, site.neurons, static_cast<float>(current_std / probe.std()));
   }
 }
 

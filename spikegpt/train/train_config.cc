@@ -25,6 +25,7 @@ void validate(const TrainConfig& c) {
   check_setting(c.beta1 >= 0.0 && c.beta1 < 1.0, "beta1", c.beta1, "0 to 1, without 1");
   check_setting(c.beta2 >= 0.0 && c.beta2 < 1.0, "beta2", c.beta2, "0 to 1, without 1");
   check_setting(c.eps > 0.0, "eps", c.eps, "a positive number");
+  check_setting(c.initial_gain > 0.0, "initial_gain", c.initial_gain, "a positive number");
   check_setting(c.rate_weight >= 0.0, "rate_weight", c.rate_weight, "0 or more");
   check_setting(c.rate_target >= 0.0, "rate_target", c.rate_target, "0 or more");
   check_setting(c.grad_clip >= 0.0, "grad_clip", c.grad_clip, "0 or more");

@@ -27,6 +27,7 @@ struct TrainConfig {
   std::vector<std::string> freeze;
   std::vector<std::string> reinit;
   std::string init = "default";
+  double initial_gain = 2.0;
   std::uint64_t seed = 1;
   std::string precision = "auto";
   bool recompute = false;
@@ -70,6 +71,7 @@ struct TrainConfig {
     visitor("freeze", self.freeze, "parameters that do not learn, by name: emb.* 'blocks.[0-5].*'");
     visitor("reinit", self.reinit, "with --from: parameters that start anew instead, by name: head.*");
     visitor("init", self.init, "first weights: default (as PyTorch), rwkv (orthogonal and zeros)");
+    visitor("initial_gain", self.initial_gain, "arch event: standard deviation of the currents that neurons get at first");
     visitor("seed", self.seed, "of weights, windows and dropout");
     visitor("precision", self.precision, "matrix products in f32, bf16, or auto: bf16 where the CPU has it");
     visitor("recompute", self.recompute, "recompute activations in the backward pass: less memory, slower");

@@ -72,7 +72,7 @@ Trainer::Trainer(const ModelConfig& model, const TrainConfig& config, const Wind
 Trainer::~Trainer() = default;
 
 void Trainer::initialise_parameters() {
-  initialise(model_, init_kind(config_.init), config_.seed, parameters_.data());
+  initialise(model_, init_kind(config_.init), config_.seed, parameters_.data(), config_.initial_gain);
   calibrate();
   start_anew();
 }
@@ -80,7 +80,7 @@ void Trainer::initialise_parameters() {
 void Trainer::calibrate() {
   sample(0);
   const std::span<const TokenId> first_window(tokens_.data(), static_cast<std::size_t>(model_.ctx_len));
-  calibrate_gains(model_, first_window, parameters_.data());
+  calibrate_gains(model_, first_window, parameters_.data(), config_.initial_gain);
 }
 
 void Trainer::start_anew() {
