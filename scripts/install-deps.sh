@@ -9,6 +9,7 @@ base=(
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev
   libutf8proc-dev libpcre2-dev libzip-dev libxxhash-dev
   libcairo2-dev          # cairo: pictures as SVG and PNG
+  libopenmpi-dev openmpi-bin  # training on several machines
   libgtest-dev libbenchmark-dev
 )
 demo=(bible-kjv bible-kjv-text)

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <memory>
 
 #include "spikegpt/cli/command.h"
@@ -8,6 +9,8 @@
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/host_name.h"
+#include "spikegpt/train/mpi_communicator.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -45,12 +48,28 @@ void save_description(const TrainFlags& flags, const TrainSettings& settings, co
   save_settings(flags.out(), settings);
 }
 
-int train(const TrainFlags& flags) {
+// The processes of this run, when mpirun started it; null when it is alone.
+std::unique_ptr<MpiCommunicator> join_job() {
+  if (!is_mpi_job()) return nullptr;
+  const auto lost = [](const std::string& message) { fmt::print(stderr, "spikegpt: {}\n", message); };
+  return std::make_unique<MpiCommunicator>(lost);
+}
+
+// Every rank but 0.
+int follow(RunSetup setup, Communicator& job) {
+  const auto windows = make_windows(setup);
+  return Trainer(setup.model, setup.train, *windows, &job).follow();
+}
+
+int train(const TrainFlags& flags, Communicator* job) {
+  const bool leads = job == nullptr || job->rank() == 0;
   TrainSettings settings = flags.settings();
+  // From now on the micro-batches of all processes, so that a run may go on with another number of them.
+  if (job != nullptr && !flags.resume()) settings.train.accumulate *= job->size();
   if (flags.dry_run() && flags.resume()) {
     throw Error(ErrorKind::kInvalidArgument, "--dry-run is for new runs; leave --resume away");
   }
-  if (!flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
+  if (leads && !flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
   validate(settings.train);
   ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
   shape.vocab_size = std::max(shape.vocab_size, 1);
@@ -64,17 +83,34 @@ int train(const TrainFlags& flags) {
 
   RunSetup setup = {flags.out(), settings.model, settings.train, corpus, settings.run.from};
   if (flags.dry_run()) {
-    print_estimate(setup);
+    if (leads) print_estimate(setup);
     return 0;
   }
   install_stop_handler();
+  if (!leads) return follow(std::move(setup), *job);
   TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
-  TrainingRun run(std::move(setup), flags.resume());
+  TrainingRun run(std::move(setup), flags.resume(), job);
   save_description(flags, settings, *tokenizer);
   display.print_start(run.trainer(), corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
   display.print_end(outcome, flags.out());
-  return outcome.finished ? 0 : 130;
+  const int status = outcome.finished ? 0 : 130;
+  run.trainer().dismiss(status);
+  return status;
+}
+
+// With several processes one that fails ends all, after it has said why.
+int train(const TrainFlags& flags) {
+  const std::unique_ptr<MpiCommunicator> job = join_job();
+  if (job == nullptr || job->size() == 1) return train(flags, nullptr);
+  try {
+    return train(flags, job.get());
+  } catch (const std::exception& error) {
+    const std::string who = job->rank() == 0 ? "" : fmt::format("rank {} on {}: ", job->rank(), host_name());
+    fmt::print(stderr, "spikegpt: {}{}\n", who, error.what());
+    std::fflush(stdout);
+    job->abort(1);
+  }
 }
 
 }  // namespace
@@ -85,7 +121,8 @@ std::function<int()> add_train(CLI::App& app) {
       "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"
       "  spikegpt train --data book.txt --out my-model --arch event --preset 45m --batch-size 4 --accumulate 3\n"
       "  spikegpt train --data letters.txt --out mine --from my-model --lr 1e-4 --steps 500\n"
-      "  spikegpt train --out my-model --resume");
+      "  spikegpt train --out my-model --resume\n"
+      "  mpirun -n 4 --hostfile hosts spikegpt train --data book.txt --out my-model     (docs/scaling.md)");
   auto flags = std::make_shared<TrainFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
