@@ -59,6 +59,8 @@ std::string usage_message(const std::string& fault, std::string_view first) {
   return fmt::format("unknown command \"{}\"; expected {} (see spikegpt --help)", first, names);
 }
 
+int report_lost_output() { return report("cannot write to standard output: is the disk full?", kFailure); }
+
 int run(int argc, char** argv) {
   CLI::App app(kAbout, "spikegpt");
   app.require_subcommand(1);
@@ -80,7 +82,7 @@ int run(int argc, char** argv) {
   spikegpt::cli::install_lost_file_handler();
   const int status = chosen();
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    return report("cannot write to standard output: is the disk full?", kFailure);
+    return report_lost_output();
   }
   return status;
 }
@@ -106,6 +108,6 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report("out of memory; try a smaller model, batch or context", kFailure);
   } catch (const std::exception& error) {
-    return report(error.what(), kFailure);
+    return std::ferror(stdout) != 0 ? report_lost_output() : report(error.what(), kFailure);
   }
 }
