@@ -32,6 +32,8 @@ struct ClassifySettings {
   double lr = 1e-4;
   double weight_decay = 0.01;
   double grad_clip = 1.0;
+  double rate_weight = 0.0;
+  double rate_target = 0.0;
   int patience = 0;
   int folds = 0;
   int only_folds = 0;
@@ -49,6 +51,8 @@ struct ClassifySettings {
     visitor("lr", self.lr, "learning rate (AdamW)");
     visitor("weight_decay", self.weight_decay, "of the matrices");
     visitor("grad_clip", self.grad_clip, "largest norm of the gradient; 0 = no clipping");
+    visitor("rate_weight", self.rate_weight, "price of firing: added to the loss for a mean firing rate of 1");
+    visitor("rate_target", self.rate_target, "firing rate below which it costs nothing");
     visitor("patience", self.patience, "stop after so many epochs without a better --dev score; 0 = never");
     visitor("folds", self.folds, "cross-validation over --data in so many folds; 0 = none");
     visitor("only_folds", self.only_folds, "of the folds only the first so many; 0 = all");
@@ -88,6 +92,8 @@ void validate(const ClassifySettings& s) {
   check_setting(s.lr > 0.0 && s.lr < 10.0, "lr", s.lr, "a positive number below 10");
   check_setting(s.weight_decay >= 0.0 && s.weight_decay * s.lr < 1.0, "weight_decay", s.weight_decay, "0 or more, below 1 / lr");
   check_setting(s.grad_clip >= 0.0, "grad_clip", s.grad_clip, "0 or more");
+  check_setting(s.rate_weight >= 0.0, "rate_weight", s.rate_weight, "0 or more");
+  check_setting(s.rate_target >= 0.0, "rate_target", s.rate_target, "0 or more");
   check_setting(s.patience >= 0, "patience", s.patience, "0 or more");
   check_setting(s.folds == 0 || s.folds >= 2, "folds", s.folds, "0, or at least 2");
   check_setting(s.only_folds >= 0 && s.only_folds <= s.folds, "only_folds", s.only_folds, "0 to folds");
@@ -247,6 +253,8 @@ class ClassifyTraining {
     train.seed = seed;
     train.weight_decay = settings_.weight_decay;
     train.grad_clip = settings_.grad_clip;
+    train.rate_weight = settings_.rate_weight;
+    train.rate_target = settings_.rate_target;
     train.precision = settings_.precision;
     train.beta2 = 0.999;
     train.eps = 1e-8;

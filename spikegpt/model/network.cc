@@ -114,7 +114,7 @@ class NetworkOf final : public TrainableNetwork {
     check_trainable();
     check_tokens(loss.targets, config_);
     gradients_.bind(config_, flat);
-    set_activity_cost(loss);
+    set_activity_cost(loss.firing, loss.scale);
     on_stage_ = loss.on_stage;
     head_backward(loss, gradients_.weights);
     stage_done(config_.n_layer);
@@ -122,11 +122,11 @@ class NetworkOf final : public TrainableNetwork {
     return {keep_.losses, loss.targets.size()};
   }
 
-  void gradients_from_features(std::span<const float> d_features, float* flat) override {
+  void gradients_from_features(std::span<const float> d_features, const FiringCost& firing, float* flat) override {
     check_trainable();
     ensure(static_cast<std::int64_t>(d_features.size()) == pass_.shape.size(), "a gradient for every feature");
     gradients_.bind(config_, flat);
-    pass_.activity_cost = 0.0f;
+    set_activity_cost(firing, 1.0 / static_cast<double>(pass_.shape.rows()));
     on_stage_ = nullptr;
     convert(pass_.shape.size(), d_features.data(), keep_.scratch.branch);
     body_backward();
@@ -186,11 +186,11 @@ class NetworkOf final : public TrainableNetwork {
     pass_.probe = run.probe;
   }
 
-  void set_activity_cost(const LossOptions& loss) {
+  void set_activity_cost(const FiringCost& firing, double scale) {
     pass_.activity_cost = 0.0f;
-    if (loss.rate_weight == 0.0 || activity_.neurons() == 0) return;
-    if (activity_.firing_rate(pass_.shape.rows()) < loss.rate_target) return;
-    pass_.activity_cost = static_cast<float>(loss.rate_weight * loss.scale / static_cast<double>(activity_.neurons()));
+    if (firing.weight == 0.0 || activity_.neurons() == 0) return;
+    if (activity_.firing_rate(pass_.shape.rows()) < firing.target) return;
+    pass_.activity_cost = static_cast<float>(firing.weight * scale / static_cast<double>(activity_.neurons()));
   }
 
   void check_trainable() const {

@@ -39,14 +39,18 @@ struct RunOptions {
 // Throws Error (kInvalidArgument) that names the first token outside the vocabulary and its position.
 void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config);
 
+// A price of firing: adds weight * (events per neuron) of every token to the loss, in the gradient only, while the batch's
+// mean firing rate is not below target.
+struct FiringCost {
+  double weight = 0.0;  // [nats per token for a mean rate of 1]
+  double target = 0.0;
+};
+
 struct LossOptions {
   std::span<const std::int32_t> targets;  // [B, T]
   double scale = 1.0;   // of each token's loss in the gradient: 1 / tokens of the optimiser step
   float l2wrap = 0.0f;  // 1e-4 to train, SPEC.md 6
-  // Adds rate_weight * scale * (events per neuron) of every token to the loss's gradient, while the batch's mean firing
-  // rate is not below rate_target.
-  double rate_weight = 0.0;
-  double rate_target = 0.0;
+  FiringCost firing = {};  // times scale too
   // Called when the backward pass has completed gradients: of the head (n_layer), of block i > 0 (i), and at last of all
   // the others (0).
   std::function<void(int stage)> on_stage = {};
@@ -93,8 +97,8 @@ class TrainableNetwork : public Network {
   virtual std::span<const float> losses_and_gradients(const LossOptions& loss, float* gradients) = 0;
 
   // The same for another end than the language model's head: `d_features` [N, C] is the gradient of features(). The
-  // head's own gradient is left alone.
-  virtual void gradients_from_features(std::span<const float> d_features, float* gradients) = 0;
+  // head's own gradient is left alone. The price of firing is a mean over the batch's tokens.
+  virtual void gradients_from_features(std::span<const float> d_features, const FiringCost& firing, float* gradients) = 0;
 };
 
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options);

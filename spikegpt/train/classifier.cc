@@ -140,7 +140,7 @@ double Classifier::loss_and_gradients(const ClassifierBatch& batch, std::uint64_
       for (std::size_t c = 0; c < C; ++c) row[c] = d_pooled[c] / static_cast<float>(real.count);
     }
   }
-  network_->gradients_from_features(features_, gradients_.data());
+  network_->gradients_from_features(features_, {train_.rate_weight, train_.rate_target}, gradients_.data());
   return mean_loss(losses);
 }
 

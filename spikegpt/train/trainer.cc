@@ -149,7 +149,7 @@ double Trainer::forward_backward(std::int64_t i) {
   }
   network_->forward({tokens_, config_.batch_size}, run);
   LossOptions options = {targets_, 1.0 / (tokens * config_.accumulate), config_.l2wrap ? kL2Wrap : 0.0f,
-                         config_.rate_weight, config_.rate_target, {}};
+                         {config_.rate_weight, config_.rate_target}, {}};
   if (is_team() && i + 1 == own_micro_batches_) {
     options.on_stage = [this](int stage) { team_->exchange().stage_done(stage); };
   }

@@ -90,7 +90,7 @@ class GradientCheck : public testing::TestWithParam<Case> {
 TEST_P(GradientCheck, EveryParameter) {
   FlatParameters gradients(config_);
   run();
-  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, GetParam().rate_weight}, gradients.data());
+  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, {GetParam().rate_weight, 0.0}}, gradients.data());
   for (const ParameterInfo& info : parameters_.layout().infos()) {
     const std::span<float> values = parameters_.of(info);
     const std::vector<float> start(values.begin(), values.end());

@@ -25,8 +25,9 @@ TrainConfig training() {
   return train;
 }
 
-std::unique_ptr<Classifier> make(const ModelConfig& config, Pooling pooling, const std::vector<std::string>& labels = {"a", "b", "c"}) {
-  auto classifier = std::make_unique<Classifier>(config, labels, pooling, training(), ActivationPlan{8, 20, true, false});
+std::unique_ptr<Classifier> make(const ModelConfig& config, Pooling pooling, const std::vector<std::string>& labels = {"a", "b", "c"},
+                                 const TrainConfig& train = training()) {
+  auto classifier = std::make_unique<Classifier>(config, labels, pooling, train, ActivationPlan{8, 20, true, false});
   initialise(config, init_kind("default"), 4, classifier->parameters().data());
   classifier->parameters_changed();
   for (std::size_t i = 0; i < classifier->head().size(); ++i) classifier->head()[i] = std::sin(static_cast<float>(i));
@@ -137,6 +138,22 @@ TEST_P(ClassifierTest, LearnsASmallSet) {
 
 INSTANTIATE_TEST_SUITE_P(Archs, ClassifierTest, testing::Values("spikegpt", "rwkv", "event"),
                          [](const auto& test) { return std::string(test.param); });
+
+TEST(Classifier, APriceOnFiringLowersTheRate) {
+  const EncodedSet set = texts(100);
+  const auto rate_at = [&](double weight, double target) {
+    TrainConfig train = training();
+    train.rate_weight = weight;
+    train.rate_target = target;
+    const auto classifier = make(small("event"), Pooling::kMean, {"a", "b"}, train);
+    fit(*classifier, set, all_of(set), {}, {.epochs = 4, .batch_size = 8, .lr = 5e-3}, {});
+    score(*classifier, set, all_of(set), 8);
+    return classifier->firing_rate();
+  };
+  const double free = rate_at(0.0, 0.0);
+  EXPECT_LT(rate_at(3.0, 0.0), 0.7 * free);
+  EXPECT_EQ(rate_at(3.0, 10.0), free) << "below the target firing costs nothing";
+}
 
 TEST(Batches, EveryTextIsInExactlyOne) {
   EncodedSet set = texts(517);
