@@ -25,7 +25,7 @@ struct EnergyFlags {
     app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
-    app.add_option("--table", table, "prices: 45nm, 7nm, or a JSON file (docs/energy.md)")->capture_default_str();
+    app.add_option("--table", table, "prices: 45nm, 7nm, fpga, or a JSON file (docs/energy.md)")->capture_default_str();
     app.add_flag("--layers", layers, "also every layer and place where neurons fire");
     app.add_flag("--json", json, "print one JSON object");
   }

@@ -45,7 +45,7 @@ struct PriceTable {
   }
 };
 
-// "45nm" (the default of the literature), "7nm", or a JSON file with the fields of PriceTable, all of them. Throws Error:
+// "45nm" (the default of the literature), "7nm", "fpga", or a JSON file with the fields of PriceTable, all of them. Throws Error:
 // kNotFound, kInvalidArgument, kCorruptFile.
 PriceTable load_prices(const std::string& name_or_file);
 

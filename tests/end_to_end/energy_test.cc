@@ -58,7 +58,7 @@ TEST_F(EnergyTest, PricesMayBeTheUsersOwn) {
   refuses("negative.json", {"byte = -1", "0 or more"});
   write("broken.json", "{");
   refuses("broken.json", {"broken.json", "JSON object"});
-  refuses("3nm", {"no table of prices \"3nm\"", "45nm, 7nm"});
+  refuses("3nm", {"no table of prices \"3nm\"", "45nm, 7nm, fpga"});
   expect_refused(run({"energy", "none", "--data", "text.txt"}), 1, {"none is not a model folder"});
 }
 

@@ -195,6 +195,7 @@ TEST(Prices, TablesAndFiles) {
   EXPECT_EQ(prices.accumulate, 0.9);
   EXPECT_NEAR(energy({.macs = 10, .accumulates = 100}, prices), 136e-12, 1e-24);
   EXPECT_LT(load_prices("7nm").mac, prices.mac);
+  EXPECT_DOUBLE_EQ(load_prices("fpga").mac, 2.0 * load_prices("fpga").accumulate);
   EXPECT_THROW(load_prices("3nm"), Error);
 }
 
