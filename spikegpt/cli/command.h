@@ -31,6 +31,7 @@ std::function<int()> add_train(CLI::App& app);
 std::function<int()> add_generate(CLI::App& app);
 std::function<int()> add_eval(CLI::App& app);
 std::function<int()> add_classify(CLI::App& app);
+std::function<int()> add_check(CLI::App& app);
 std::function<int()> add_energy(CLI::App& app);
 std::function<int()> add_inspect(CLI::App& app);
 std::function<int()> add_convert(CLI::App& app);
