@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/train/collectives.h"
 
 namespace spikegpt {
 namespace {
@@ -95,7 +96,7 @@ void GradientExchange::finish() {
 
 void GradientExchange::share(float* parameters) {
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
-    communicator_.all_gather(parameters + buckets_[i].range.first, parts(i));
+    all_gather(communicator_, parameters + buckets_[i].range.first, parts(i));
   }
 }
 
@@ -107,7 +108,7 @@ void GradientExchange::work() {
     const std::size_t next = waiting_.front();
     waiting_.pop_front();
     lock.unlock();
-    communicator_.reduce_scatter(gradients_ + buckets_[next].range.first, parts(next));
+    reduce_scatter(communicator_, gradients_ + buckets_[next].range.first, parts(next), received_);
     lock.lock();
     if (--left_ == 0) changed_.notify_all();
   }

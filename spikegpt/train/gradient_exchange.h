@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -54,6 +53,7 @@ class GradientExchange {
   std::vector<std::int64_t> parts_;  // size + 1 numbers a bucket, counted from its first float
   std::vector<std::vector<FlatRange>> owned_;
   float* gradients_ = nullptr;
+  std::vector<float> received_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::size_t> waiting_;

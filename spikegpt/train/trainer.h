@@ -35,6 +35,10 @@ struct TrainingMemory {
   std::vector<std::span<float>> carried;  // by micro-batch; empty with random windows
 };
 
+// How many of a step's micro-batches each of so many processes works on. Throws Error (kInvalidArgument) when they cannot
+// be shared evenly.
+std::int64_t micro_batches_per_rank(const TrainConfig& config, int ranks);
+
 // Holds the model being trained and everything a step needs. Allocates nothing in a step.
 //
 // With a communicator of several ranks, every rank has a trainer of the same configuration. Rank 0's is used as if it were
