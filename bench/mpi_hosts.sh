@@ -1,23 +1,21 @@
 #!/usr/bin/env bash
 # Makes several hosts of this machine: network namespaces, each with a name and an address of its own, behind a switch
 # that leads nowhere else. Runs a command on the first of them; `mpirun -n N` in it starts a rank on each in turn.
-# Usage: bench/mpi_hosts.sh [-r RATE] [-d DELAY] HOSTS COMMAND...
+# Usage: bench/mpi_hosts.sh [-r RATE] HOSTS COMMAND...
 #   -r RATE   what a host can send, as tc writes it: 1gbit, 100mbit (default: what the machine can)
-#   -d DELAY  of every packet, one way: 50us (default: none)
 # In COMMAND $MPI_HOSTS is the prefix of the namespaces: `ip netns exec $MPI_HOSTS1 ip link set eth0 down` cuts host 1 off,
 # `ip -n $MPI_HOSTS1 -s link show eth0` counts its bytes. Exit status: the command's; 77 without root, iproute2 or namespaces.
 set -euo pipefail
 
-rate='' delay=''
-while getopts r:d: flag; do
+rate=''
+while getopts r: flag; do
   case $flag in
     r) rate=$OPTARG ;;
-    d) delay=$OPTARG ;;
     *) exit 2 ;;
   esac
 done
 shift $((OPTIND - 1))
-(($# >= 2)) || { sed -n '4,$s/^# //p' "$0" | head -n 5 >&2; exit 2; }
+(($# >= 2)) || { sed -n 4,5p "$0" >&2; exit 2; }
 hosts=$1
 shift
 
@@ -55,10 +53,7 @@ for ((i = 0; i < hosts; ++i)); do
   ip -n "$name" link set lo up
   ip -n "$name" address add "10.99.0.$((i + 1))/24" dev eth0
   ip -n "$name" link set eth0 up
-  if [[ $rate || $delay ]]; then
-    # shellcheck disable=SC2086
-    tc -n "$name" qdisc add dev eth0 root netem limit 100000 ${rate:+rate $rate} ${delay:+delay $delay}
-  fi
+  [[ -z $rate ]] || tc -n "$name" qdisc add dev eth0 root tbf rate "$rate" burst 256kb limit 64mb
   echo "10.99.0.$((i + 1)) slots=1" >> "$work/hostfile"
 done
 
