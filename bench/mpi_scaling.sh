@@ -2,7 +2,8 @@
 # Time and bytes of a training step on one process and on two: sharing memory, and as two hosts behind links of limited
 # speed (mpi_hosts.sh: needs root). The cases take turns, ROUNDS times, so that what else the machine does meets all of them.
 # Usage: bench/mpi_scaling.sh DATA [PRESET [BATCH [STEPS [ROUNDS]]]]     default: tiny 8 20 3
-# One line a case: name, median seconds a step, MB that a rank sent a step ("-" where nothing is counted).
+# One line a case: name, median seconds a step, median seconds of it waited for the other rank, MB that a rank sent a step
+# ("-" where nothing is counted).
 set -euo pipefail
 (($# >= 1)) || { sed -n 4,5p "$0" >&2; exit 2; }
 data=$(realpath "$1") preset=${2:-tiny} batch=${3:-8} steps=${4:-20} rounds=${5:-3}
@@ -58,13 +59,14 @@ import pathlib
 import statistics
 
 for path in sorted(pathlib.Path(".").glob("*.times")):
-    before, times = None, []
+    before, times, waits = None, [], []
     for line in map(json.loads, path.read_text().splitlines()):
         if "loss" in line and before is not None and line["step"] == before["step"] + 1:
             times.append(line["seconds"] - before["seconds"])
+            waits.append(line.get("waited", 0.0))
         if "loss" in line:
             before = line
     counted = path.with_suffix(".bytes")
     sent = f"{int(counted.read_text()) / 1e6:.2f}" if counted.exists() else "-"
-    print(f"{path.stem:16} {statistics.median(times):8.4f} {sent:>9}")
+    print(f"{path.stem:16} {statistics.median(times):8.4f} {statistics.median(waits):8.4f} {sent:>9}")
 EOF

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <string_view>
 
 #include "spikegpt/core/error.h"
@@ -10,7 +11,11 @@
 namespace spikegpt {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::int64_t kFloatsPerLine = 16;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 int stage_of(const ModelConfig& config, std::string_view name) {
   if (name == "head.weight") return config.n_layer;
@@ -76,6 +81,7 @@ void GradientExchange::begin(float* gradients) {
   const std::lock_guard lock(mutex_);
   gradients_ = gradients;
   left_ = buckets_.size();
+  waited_ = 0.0;
 }
 
 void GradientExchange::stage_done(int stage) {
@@ -89,15 +95,19 @@ void GradientExchange::stage_done(int stage) {
 }
 
 void GradientExchange::finish() {
+  const auto start = Clock::now();
   std::unique_lock lock(mutex_);
   ensure(waiting_.size() <= left_, "more buckets than were begun");
   changed_.wait(lock, [this] { return left_ == 0; });
+  waited_ += seconds_since(start);
 }
 
 void GradientExchange::share(float* parameters) {
+  const auto start = Clock::now();
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     all_gather(communicator_, parameters + buckets_[i].range.first, parts(i));
   }
+  waited_ += seconds_since(start);
 }
 
 void GradientExchange::work() {

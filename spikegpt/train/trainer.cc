@@ -190,7 +190,10 @@ StepReport Trainer::run_step(double lr) {
     report_divergence(report, where);
   }
   optimizer_.update(lr, report.gradient_norm, parameters_.data(), gradients_.data());
-  if (is_team()) team_->exchange().share(parameters_.data());
+  if (is_team()) {
+    team_->exchange().share(parameters_.data());
+    report.waited = team_->exchange().waited();
+  }
   if (!average_.span().empty()) {
     moving_average(layout_.flat_size(), 1.0 - config_.ema_decay, parameters_.data(), average_.data());
   }

@@ -25,6 +25,7 @@ struct StepReport {
   double lr = 0.0;
   double firing_rate = 0.0;
   std::int64_t tokens = 0;
+  double waited = 0.0;  // seconds for other ranks, behind what the backward pass hid
   double bits() const;  // per token
 };
 

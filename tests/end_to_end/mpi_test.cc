@@ -46,6 +46,7 @@ TEST_F(MpiTest, LossesAreThoseOfOneProcess) {
   expect_success(two);
   expect_success(run_on(4, train("four", with("1"))));
   EXPECT_EQ(losses("one").size(), 20u);
+  for (const Json& line : metrics("two")) EXPECT_EQ(line.contains("waited"), line.contains("loss")) << line;
   expect_same_losses("one", "two");
   expect_same_losses("one", "four");
   EXPECT_EQ(two.out.find("trained"), two.out.rfind("trained")) << "more than one rank talks: " << two.out;
