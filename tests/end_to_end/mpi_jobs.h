@@ -34,17 +34,11 @@ class MpiJobs : public SmallRuns {
   }
   ProgramResult run_on(int ranks, const Args& args) const { return run_program(on(ranks, args), mpirun()); }
 
-  // The process of a rank of the job that runs in this test's folder; 0 when there is none.
-  pid_t process_of(int rank) const {
-    const std::string mark = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      std::error_code gone;
-      if (std::filesystem::read_symlink(entry.path() / "cwd", gone) != folder()) continue;
-      const std::string environment = read_file(entry.path() / "environ");
-      if (environment.find(mark + '\0') == std::string::npos) continue;
-      return static_cast<pid_t>(std::stol(entry.path().filename().string()));
-    }
-    return 0;
+  // To a rank of the job that runs in this test's folder.
+  void send(int rank, int signal) const {
+    const pid_t process = process_of(rank);
+    ASSERT_GT(process, 0) << "no rank " << rank;
+    kill(process, signal);
   }
   // Once the run has saved a checkpoint; false when it ended before.
   bool wait_for_checkpoint(const std::string& out, RunningProgram& job) const {
@@ -72,6 +66,20 @@ class MpiJobs : public SmallRuns {
     const auto found = losses(many);
     ASSERT_EQ(found.size(), expected.size());
     for (const auto& [step, loss] : expected) EXPECT_NEAR(found.at(step), loss, 1e-5) << many << ", step " << step;
+  }
+
+ private:
+  pid_t process_of(int rank) const {
+    const std::string mark = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+    const auto place = std::filesystem::canonical(folder());
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::error_code gone;
+      if (std::filesystem::read_symlink(entry.path() / "cwd", gone) != place) continue;
+      const std::string environment = read_file(entry.path() / "environ");
+      if (environment.find(mark + '\0') == std::string::npos) continue;
+      return static_cast<pid_t>(std::stol(entry.path().filename().string()));
+    }
+    return 0;
   }
 };
 

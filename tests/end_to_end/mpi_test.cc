@@ -54,7 +54,7 @@ TEST_F(MpiTest, LossesAreThoseOfOneProcess) {
 
 // Sequences that carry their memory are shared out as well.
 TEST_F(MpiTest, ADeadRankEndsTheJobAndOthersGoOn) {
-  const ProgramResult result = strike_down("cut", [&](RunningProgram&) { kill(process_of(1), SIGKILL); });
+  const ProgramResult result = strike_down("cut", [&](RunningProgram&) { send(1, SIGKILL); });
   EXPECT_NE(result.status, 0);
   expect_words(result.err, {"rank 1 ", "Killed"});
   const std::size_t done = losses("cut").size();
@@ -68,13 +68,13 @@ TEST_F(MpiTest, ADeadRankEndsTheJobAndOthersGoOn) {
 }
 
 TEST_F(MpiTest, AHangingRankEndsTheJob) {
-  const ProgramResult result = strike_down("model", [&](RunningProgram&) { kill(process_of(1), SIGSTOP); });
+  const ProgramResult result = strike_down("model", [&](RunningProgram&) { send(1, SIGSTOP); });
   EXPECT_EQ(result.status, 1);
   expect_words(result.err, {"spikegpt: rank 1 on " + host_name() + " has given no sign of life for 4 s", "--resume"});
 }
 
 TEST_F(MpiTest, AHangingLeaderEndsTheJob) {
-  const ProgramResult result = strike_down("model", [&](RunningProgram&) { kill(process_of(0), SIGSTOP); });
+  const ProgramResult result = strike_down("model", [&](RunningProgram&) { send(0, SIGSTOP); });
   EXPECT_EQ(result.status, 1);
   expect_words(result.err, {"spikegpt: rank 0 on " + host_name() + " has given no sign of life for 4 s"});
 }
