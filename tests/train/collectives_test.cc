@@ -20,6 +20,25 @@ std::vector<std::int64_t> parts_of(int ranks) {
 
 float value(int rank, std::size_t i) { return static_cast<float>((rank + 1) * 100 + static_cast<int>(i)); }
 
+// Counts what a rank sends.
+class Counting final : public Communicator {
+ public:
+  explicit Counting(Communicator& inner) : inner_(inner) {}
+  int rank() const noexcept override { return inner_.rank(); }
+  int size() const noexcept override { return inner_.size(); }
+  void broadcast(std::span<std::byte> bytes) override { inner_.broadcast(bytes); }
+  void sum(std::span<double> values) override { inner_.sum(values); }
+  void exchange(int to, std::span<const std::byte> out, int from, std::span<std::byte> in) override {
+    sent_ += out.size();
+    inner_.exchange(to, out, from, in);
+  }
+  std::size_t sent() const noexcept { return sent_; }
+
+ private:
+  Communicator& inner_;
+  std::size_t sent_ = 0;
+};
+
 class CollectivesTest : public testing::TestWithParam<int> {};
 
 TEST_P(CollectivesTest, SumsArePartedAndGathered) {
@@ -41,6 +60,23 @@ TEST_P(CollectivesTest, SumsArePartedAndGathered) {
     }
     all_gather(communicator, values.data(), parts);
     for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(values[i], expected(i)) << "rank " << own << ", " << i;
+  });
+}
+
+TEST_P(CollectivesTest, NoMoreIsSentThanNeeded) {
+  const int ranks = GetParam();
+  constexpr int kPart = 30;
+  std::vector<std::int64_t> parts;
+  for (int rank = 0; rank <= ranks; ++rank) parts.push_back(rank * kPart);
+  ThreadTeam(ranks).run([&](Communicator& inner) {
+    Counting communicator(inner);
+    std::vector<float> values(static_cast<std::size_t>(parts.back()));
+    std::vector<float> received;
+    const auto one_way = static_cast<std::size_t>(ranks - 1) * kPart * sizeof(float);
+    reduce_scatter(communicator, values.data(), parts, received);
+    EXPECT_EQ(communicator.sent(), one_way);
+    all_gather(communicator, values.data(), parts);
+    EXPECT_EQ(communicator.sent(), 2 * one_way);
   });
 }
 
