@@ -25,9 +25,9 @@ sent() { ip -n "${MPI_HOSTS}1" -s -j link show eth0 | python3 -c 'import json, s
 name=$1 steps=$2
 shift 2
 start=$(sent)
-mpirun -n 2 "$@" --out "$name-short" --steps 1 > /dev/null 2>&1
+mpirun $TUNE -n 2 "$@" --out "$name-short" --steps 1 > /dev/null 2>&1
 middle=$(sent)
-mpirun -n 2 "$@" --out "$name" --steps $((steps + 1)) > /dev/null 2>&1
+mpirun $TUNE -n 2 "$@" --out "$name" --steps $((steps + 1)) > /dev/null 2>&1
 echo $(((($(sent) - middle) - (middle - start)) / steps)) > "$name.bytes"
 EOF
 
@@ -38,15 +38,16 @@ run_case() {
     two-threads) "${train[@]}" --threads 2 --accumulate 2 --out "$name" --steps "$steps" ;;
     two-ranks) "${local_ranks[@]}" "${train[@]}" --threads 1 --out "$name" --steps "$steps" ;;
     hosts-*)
-      local rate=${name#hosts-}
+      local rate=${name#hosts-} tune="--tune $root/scripts/openmpi.conf"
+      [[ $rate == *-untuned ]] && rate=${rate%-untuned} tune=''
       [[ $rate == unlimited ]] && rate=''
-      "$root/bench/mpi_hosts.sh" ${rate:+-r "$rate"} 2 bash counted.sh "$name" "$steps" "${train[@]}" --threads 1
+      TUNE=$tune "$root/bench/mpi_hosts.sh" ${rate:+-r "$rate"} 2 bash counted.sh "$name" "$steps" "${train[@]}" --threads 1
       ;;
   esac > log 2>&1 || { cat log >&2; exit 1; }
 }
 
 for ((round = 1; round <= rounds; ++round)); do
-  for name in one-thread two-threads two-ranks hosts-unlimited hosts-1gbit hosts-200mbit; do
+  for name in one-thread two-threads two-ranks hosts-unlimited hosts-1gbit hosts-200mbit hosts-200mbit-untuned; do
     rm -rf "$name" "$name-short"
     run_case "$name"
     cat "$name/metrics.jsonl" >> "$name.times"
