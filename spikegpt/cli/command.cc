@@ -46,6 +46,7 @@ const std::atomic<bool>& stop_requested() { return stop_flag; }
 void install_stop_handler() {
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
+  std::signal(SIGUSR1, request_stop);
   // Under nohup a closed terminal is no reason to stop.
   if (std::signal(SIGHUP, request_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }

@@ -16,8 +16,8 @@ struct Command {
   Registrar add;
 };
 
-// Becomes true at Ctrl-C, SIGTERM or when the terminal is closed, after install_stop_handler(). A second signal, a second or more later, ends the
-// process at once.
+// Becomes true at Ctrl-C, SIGTERM, SIGUSR1 (which mpirun passes on) or when the terminal is closed, after
+// install_stop_handler(). A second signal, a second or more later, ends the process at once.
 const std::atomic<bool>& stop_requested();
 void install_stop_handler();
 // A file that is cut short while it is mapped ends the process with a message.

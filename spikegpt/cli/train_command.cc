@@ -1,19 +1,25 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/mpi_job.h"
 #include "spikegpt/cli/train_display.h"
 #include "spikegpt/cli/train_estimate.h"
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
-#include "spikegpt/core/host_name.h"
-#include "spikegpt/train/mpi_communicator.h"
+#include "spikegpt/model/checksum.h"
+#include "spikegpt/train/collectives.h"
 
 namespace spikegpt::cli {
 namespace {
+
+constexpr int kFailure = 1;
+constexpr int kInterrupted = 130;
 
 void refuse_existing_model(const std::filesystem::path& folder) {
   for (const char* name : {"model.safetensors", "train.json", "checkpoints"}) {
@@ -48,69 +54,109 @@ void save_description(const TrainFlags& flags, const TrainSettings& settings, co
   save_settings(flags.out(), settings);
 }
 
-// The processes of this run, when mpirun started it; null when it is alone.
-std::unique_ptr<MpiCommunicator> join_job() {
-  if (!is_mpi_job()) return nullptr;
-  const auto lost = [](const std::string& message) { fmt::print(stderr, "spikegpt: {}\n", message); };
-  return std::make_unique<MpiCommunicator>(lost);
-}
+struct Input {
+  TrainSettings settings;
+  TextCorpus corpus;
+};
 
-// Every rank but 0.
-int follow(RunSetup setup, Communicator& job) {
-  const auto windows = make_windows(setup);
-  return Trainer(setup.model, setup.train, *windows, &job).follow();
-}
-
-int train(const TrainFlags& flags, Communicator* job) {
-  const bool leads = job == nullptr || job->rank() == 0;
-  TrainSettings settings = flags.settings();
-  // From now on the micro-batches of all processes, so that a run may go on with another number of them.
-  if (job != nullptr && !flags.resume()) settings.train.accumulate *= job->size();
+// With several processes, settings.train.accumulate becomes the micro-batches of all of them, so that a run may go on
+// with another number.
+Input read_input(const TrainFlags& flags, int ranks, bool leads) {
+  Input input = {flags.settings(), {}};
+  TrainSettings& settings = input.settings;
   if (flags.dry_run() && flags.resume()) {
     throw Error(ErrorKind::kInvalidArgument, "--dry-run is for new runs; leave --resume away");
   }
   if (leads && !flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
   validate(settings.train);
+  if (!flags.resume()) settings.train.accumulate *= ranks;
+  micro_batches_per_rank(settings.train, ranks);
   ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
   shape.vocab_size = std::max(shape.vocab_size, 1);
   validate(shape);
-  TextCorpus corpus = load_data(settings, flags);
-  const std::shared_ptr<const Tokenizer> tokenizer = corpus.tokenizer;
+  input.corpus = load_data(settings, flags);
   if (settings.model.vocab_size == 0) {
-    settings.model.vocab_size = static_cast<int>(tokenizer->vocab_size());
+    settings.model.vocab_size = static_cast<int>(input.corpus.tokenizer->vocab_size());
   }
-  check_vocabulary(settings, *tokenizer);
+  check_vocabulary(settings, *input.corpus.tokenizer);
+  return input;
+}
 
-  RunSetup setup = {flags.out(), settings.model, settings.train, corpus, settings.run.from};
-  if (flags.dry_run()) {
-    if (leads) print_estimate(setup);
-    return 0;
+// Empty, or in what this rank's input is not the leader's.
+std::string difference(const Input& input, Communicator& job) {
+  ContentHash hash;
+  hash.add(fields_to_json(input.settings.model).dump());
+  hash.add(fields_to_json(input.settings.train).dump());
+  const std::string own = fmt::format("{} {}", hash.text(), input.corpus.train->size());
+  std::array<char, 64> leaders = {};
+  own.copy(leaders.data(), leaders.size() - 1);
+  job.broadcast(std::as_writable_bytes(std::span(leaders)));
+  if (own == leaders.data()) return "";
+  return fmt::format("{}settings or data are not those of rank 0 (settings and tokens to learn from: {}; rank 0: {})",
+                     said_by(job), own, leaders.data());
+}
+
+// The same on all ranks. What one of them cannot read or use, none goes on with: nothing is returned then, and the leader
+// has said why.
+std::optional<Input> read_input_together(const TrainFlags& flags, Communicator& job) {
+  Input input;
+  std::string failure;
+  try {
+    input = read_input(flags, job.size(), job.rank() == 0);
+  } catch (const std::exception& error) {
+    failure = said_by(job) + error.what();
   }
-  install_stop_handler();
-  if (!leads) return follow(std::move(setup), *job);
-  TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
+  failure = first_text(job, failure);
+  if (failure.empty()) failure = first_text(job, difference(input, job));
+  if (failure.empty()) return input;
+  if (job.rank() == 0) fmt::print(stderr, "spikegpt: {}\n", failure);
+  return std::nullopt;
+}
+
+// Every rank but the leader.
+int follow(const RunSetup& setup, Communicator& job) {
+  const auto windows = make_windows(setup);
+  return Trainer(setup.model, setup.train, *windows, &job).follow();
+}
+
+int lead(const TrainFlags& flags, const Input& input, RunSetup setup, Communicator* job) {
+  const Tokenizer& tokenizer = *input.corpus.tokenizer;
+  TrainDisplay display(setup.model, setup.train, tokenizer, flags.sample_prompt());
   TrainingRun run(std::move(setup), flags.resume(), job);
-  save_description(flags, settings, *tokenizer);
-  display.print_start(run.trainer(), corpus);
+  save_description(flags, input.settings, tokenizer);
+  display.print_start(run.trainer(), input.corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
   display.print_end(outcome, flags.out());
-  const int status = outcome.finished ? 0 : 130;
+  const int status = outcome.finished ? 0 : kInterrupted;
   run.trainer().dismiss(status);
   return status;
 }
 
-// With several processes one that fails ends all, after it has said why.
-int train(const TrainFlags& flags) {
-  const std::unique_ptr<MpiCommunicator> job = join_job();
-  if (job == nullptr || job->size() == 1) return train(flags, nullptr);
+int train(const TrainFlags& flags, const Input& input, Communicator* job) {
+  const TrainSettings& settings = input.settings;
+  RunSetup setup = {flags.out(), settings.model, settings.train, input.corpus, settings.run.from};
+  install_stop_handler();
+  if (job != nullptr && job->rank() > 0) return follow(setup, *job);
+  if (!flags.dry_run()) return lead(flags, input, std::move(setup), job);
+  print_estimate(setup, job);
+  return 0;
+}
+
+// One that fails ends all, after it has said why.
+int train(const TrainFlags& flags, Communicator& job) {
   try {
-    return train(flags, job.get());
+    const std::optional<Input> input = read_input_together(flags, job);
+    return input ? train(flags, *input, &job) : kFailure;
   } catch (const std::exception& error) {
-    const std::string who = job->rank() == 0 ? "" : fmt::format("rank {} on {}: ", job->rank(), host_name());
-    fmt::print(stderr, "spikegpt: {}{}\n", who, error.what());
-    std::fflush(stdout);
-    job->abort(1);
+    fmt::print(stderr, "spikegpt: {}{}\n", said_by(job), error.what());
+    end_all_ranks(kFailure);
   }
+}
+
+int train(const TrainFlags& flags) {
+  const std::unique_ptr<MpiCommunicator> job = join_mpi_job(flags.patience());
+  if (job != nullptr) return train(flags, *job);
+  return train(flags, read_input(flags, 1, true), nullptr);
 }
 
 }  // namespace
@@ -122,7 +168,7 @@ std::function<int()> add_train(CLI::App& app) {
       "  spikegpt train --data book.txt --out my-model --arch event --preset 45m --batch-size 4 --accumulate 3\n"
       "  spikegpt train --data letters.txt --out mine --from my-model --lr 1e-4 --steps 500\n"
       "  spikegpt train --out my-model --resume\n"
-      "  mpirun -n 4 --hostfile hosts spikegpt train --data book.txt --out my-model     (docs/scaling.md)");
+      "  mpirun -n 4 spikegpt train --data book.txt --out my-model     (docs/scaling.md)");
   auto flags = std::make_shared<TrainFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {

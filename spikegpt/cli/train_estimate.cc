@@ -54,12 +54,13 @@ double evaluation_seconds(const RunSetup& setup, double step_seconds, double ste
 
 }  // namespace
 
-void print_estimate(const RunSetup& setup) {
+void print_estimate(const RunSetup& setup, Communicator* job) {
   const TrainConfig& train = setup.train;
   const auto windows = make_windows(setup);
-  Trainer trainer(setup.model, train, *windows);
+  Trainer trainer(setup.model, train, *windows, job);
   trainer.initialise_parameters();
   const double step_seconds = seconds_per_step(trainer, train.lr_final);
+  trainer.dismiss(0);
   const double tokens = tokens_per_step(setup);
   const double steps =
       train.minutes > 0.0 ? 60.0 * train.minutes / step_seconds : static_cast<double>(train.steps);

@@ -38,6 +38,8 @@ TrainFlags::TrainFlags(CLI::App& app)
   app.add_option("--preset", preset_, "named size: see spikegpt inspect --presets");
   app.add_flag("--resume", resume_, "go on with the run in --out as if it had never stopped");
   app.add_flag("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
+  app.add_option("--patience", patience_, "under mpirun: seconds without a sign of life until a process counts as lost")
+      ->check(CLI::Range(1.0, 1e6));
   app.add_option("--sample-prompt", sample_prompt_, "what the sample texts begin with");
 }
 

@@ -45,6 +45,7 @@ class TrainFlags {
   bool resume() const { return resume_; }
   bool dry_run() const { return dry_run_; }
   const std::string& sample_prompt() const { return sample_prompt_; }
+  double patience() const { return patience_; }  // [s] with other processes of a job
   // Throws Error for an unknown preset, key, or value.
   TrainSettings settings() const;
 
@@ -58,6 +59,7 @@ class TrainFlags {
   std::filesystem::path config_path_;
   std::string preset_;
   std::string sample_prompt_;
+  double patience_ = 30.0;
   bool resume_ = false;
   bool dry_run_ = false;
   FieldFlags<RunFields> run_;

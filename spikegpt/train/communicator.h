@@ -7,8 +7,8 @@
 
 namespace spikegpt {
 
-// Every process calls the collectives in the same order with the same sizes; one thread of it at a time. A failure of
-// the network, or of another process, ends the process: there is nothing to return to.
+// Every process calls the collectives in the same order with the same sizes; one thread of it at a time. Nothing is sent
+// for an empty span. A failure of the network, or of another process, ends the process: there is nothing to return to.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -20,13 +20,11 @@ class Communicator {
   virtual void broadcast(std::span<std::byte> bytes) = 0;
   // The sums over all ranks, everywhere.
   virtual void sum(std::span<double> values) = 0;
-  // Rank r's part of `values` is [parts[r], parts[r + 1]). Afterwards its own holds the sum over all ranks; the others
-  // are undefined.
-  virtual void reduce_scatter(float* values, std::span<const std::int64_t> parts) = 0;
-  // Afterwards every part is what its rank had in it.
-  virtual void all_gather(float* values, std::span<const std::int64_t> parts) = 0;
-  virtual void send(int to, std::span<const std::byte> bytes) = 0;
-  virtual void receive(int from, std::span<std::byte> bytes) = 0;
+  // Sends `out` to one rank and receives `in` from another (or the same), at once.
+  virtual void exchange(int to, std::span<const std::byte> out, int from, std::span<std::byte> in) = 0;
+
+  void send(int to, std::span<const std::byte> bytes) { exchange(to, bytes, to, {}); }
+  void receive(int from, std::span<std::byte> bytes) { exchange(from, {}, from, bytes); }
 };
 
 }  // namespace spikegpt

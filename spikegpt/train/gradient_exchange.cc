@@ -2,14 +2,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <string_view>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/train/collectives.h"
 
 namespace spikegpt {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::int64_t kFloatsPerLine = 16;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 int stage_of(const ModelConfig& config, std::string_view name) {
   if (name == "head.weight") return config.n_layer;
@@ -75,6 +81,7 @@ void GradientExchange::begin(float* gradients) {
   const std::lock_guard lock(mutex_);
   gradients_ = gradients;
   left_ = buckets_.size();
+  waited_ = 0.0;
 }
 
 void GradientExchange::stage_done(int stage) {
@@ -88,15 +95,19 @@ void GradientExchange::stage_done(int stage) {
 }
 
 void GradientExchange::finish() {
+  const auto start = Clock::now();
   std::unique_lock lock(mutex_);
   ensure(waiting_.size() <= left_, "more buckets than were begun");
   changed_.wait(lock, [this] { return left_ == 0; });
+  waited_ += seconds_since(start);
 }
 
 void GradientExchange::share(float* parameters) {
+  const auto start = Clock::now();
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
-    communicator_.all_gather(parameters + buckets_[i].range.first, parts(i));
+    all_gather(communicator_, parameters + buckets_[i].range.first, parts(i));
   }
+  waited_ += seconds_since(start);
 }
 
 void GradientExchange::work() {
@@ -107,7 +118,7 @@ void GradientExchange::work() {
     const std::size_t next = waiting_.front();
     waiting_.pop_front();
     lock.unlock();
-    communicator_.reduce_scatter(gradients_ + buckets_[next].range.first, parts(next));
+    reduce_scatter(communicator_, gradients_ + buckets_[next].range.first, parts(next), received_);
     lock.lock();
     if (--left_ == 0) changed_.notify_all();
   }

@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -44,6 +43,8 @@ class GradientExchange {
   void finish();
   // Every rank's share of the parameters, everywhere.
   void share(float* parameters);
+  // Seconds spent in finish() and share() since begin(): what the backward pass did not hide.
+  double waited() const noexcept { return waited_; }
 
  private:
   std::span<const std::int64_t> parts(std::size_t bucket) const;
@@ -54,6 +55,8 @@ class GradientExchange {
   std::vector<std::int64_t> parts_;  // size + 1 numbers a bucket, counted from its first float
   std::vector<std::vector<FlatRange>> owned_;
   float* gradients_ = nullptr;
+  std::vector<float> received_;
+  double waited_ = 0.0;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::size_t> waiting_;

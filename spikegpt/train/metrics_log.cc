@@ -40,6 +40,7 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
   json["firing_rate"] = report.firing_rate;
   json["tokens"] = report.tokens;
   json["tokens_per_second"] = tokens_per_second;
+  if (report.waited > 0.0) json["waited"] = report.waited;
   json["seconds"] = seconds;
   write_line(json.dump());
   events_.write(report.step, {{"train/loss", report.loss},

@@ -12,11 +12,16 @@ namespace spikegpt {
 // Was this process started by mpirun, srun or the like?
 bool is_mpi_job();
 
+// Has every rank of the job killed, this one included. May return, or wait for a rank that is gone: the caller sees to it
+// that this process ends.
+void end_mpi_job(int status) noexcept;
+
 class MpiCommunicator final : public Communicator {
  public:
-  // Joins the job. `lost` is told, in words, which rank gave no sign of life for `patience` seconds; the job is ended
-  // afterwards. A process that dies is noticed by mpirun itself. One per process. Throws Error (kUnsupported).
-  explicit MpiCommunicator(std::function<void(const std::string&)> lost, double patience = 30.0);
+  // Joins the job. `lost` is told, in words and on another thread, which rank gave no sign of life for `patience`
+  // seconds; it must end the process. (One that dies is noticed by mpirun, which ends all.) One object a process.
+  // Throws Error (kUnsupported).
+  MpiCommunicator(std::function<void(const std::string&)> lost, double patience);
   // Leaves the job; waits for the other ranks to do so.
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
@@ -26,13 +31,7 @@ class MpiCommunicator final : public Communicator {
   int size() const noexcept override;
   void broadcast(std::span<std::byte> bytes) override;
   void sum(std::span<double> values) override;
-  void reduce_scatter(float* values, std::span<const std::int64_t> parts) override;
-  void all_gather(float* values, std::span<const std::int64_t> parts) override;
-  void send(int to, std::span<const std::byte> bytes) override;
-  void receive(int from, std::span<std::byte> bytes) override;
-
-  // Ends all ranks, this one included.
-  [[noreturn]] void abort(int status) noexcept;
+  void exchange(int to, std::span<const std::byte> out, int from, std::span<std::byte> in) override;
 
  private:
   struct Impl;

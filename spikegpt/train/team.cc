@@ -1,13 +1,9 @@
 #include "spikegpt/train/team.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 
 namespace spikegpt {
 namespace {
-
-constexpr std::size_t kTextSize = 512;
 
 // full <-> the ranges of it that lie one after the other in `share`.
 template <class Copy>
@@ -42,21 +38,6 @@ Order Team::listen() {
   Order order;
   communicator_.broadcast(std::as_writable_bytes(std::span(&order, 1)));
   return order;
-}
-
-std::string Team::first_text(const std::string& own) {
-  std::array<char, kTextSize> buffer = {};
-  if (!leads()) {
-    std::copy_n(own.data(), std::min(own.size(), buffer.size() - 1), buffer.data());
-    communicator_.send(0, std::as_bytes(std::span(buffer)));
-    return "";
-  }
-  std::string found = own;
-  for (int rank = 1; rank < size(); ++rank) {
-    communicator_.receive(rank, std::as_writable_bytes(std::span(buffer)));
-    if (found.empty()) found = buffer.data();
-  }
-  return found;
 }
 
 std::vector<float> Team::shares_of(int rank, std::span<const float> full) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "spikegpt/train/collectives.h"
 #include "spikegpt/train/communicator.h"
 #include "spikegpt/train/gradient_exchange.h"
 
@@ -44,8 +45,7 @@ class Team {
   Order listen();
 
   void sum(std::span<double> values) { communicator_.sum(values); }
-  // On the leader: the text of the first rank that has one.
-  std::string first_text(const std::string& own);
+  std::string first_text(const std::string& own) { return spikegpt::first_text(communicator_, own); }
 
   // Between a full vector on the leader and the shares of it that the ranks own, one after the other. Only the
   // leader's `full` is used.

@@ -28,18 +28,17 @@ std::unique_ptr<Team> make_team(Communicator* communicator, const ModelConfig& m
   return std::make_unique<Team>(*communicator, model, layout);
 }
 
-std::int64_t share_of(int accumulate, const Team* team) {
-  if (team == nullptr) return accumulate;
-  if (accumulate % team->size() == 0) return accumulate / team->size();
-  throw Error(ErrorKind::kInvalidArgument,
-              "a step has {} micro-batches (--accumulate times the processes the run began with), which {} processes "
-              "cannot share evenly",
-              accumulate, team->size());
-}
-
 }  // namespace
 
 double StepReport::bits() const { return loss / std::numbers::ln2; }
+
+std::int64_t micro_batches_per_rank(const TrainConfig& config, int ranks) {
+  if (config.accumulate % ranks == 0) return config.accumulate / ranks;
+  throw Error(ErrorKind::kInvalidArgument,
+              "a step has {} micro-batches (--accumulate times the processes the run began with), which {} processes "
+              "cannot share evenly",
+              config.accumulate, ranks);
+}
 
 struct Trainer::Gathered {
   AlignedBuffer<float> first_moment;
@@ -56,7 +55,7 @@ Trainer::Trainer(const ModelConfig& model, const TrainConfig& config, const Wind
       parameters_(static_cast<std::size_t>(layout_.flat_size())),
       gradients_(static_cast<std::size_t>(layout_.flat_size())),
       team_(make_team(communicator, model, layout_)),
-      own_micro_batches_(share_of(config.accumulate, team_.get())),
+      own_micro_batches_(micro_batches_per_rank(config, is_team() ? team_->size() : 1)),
       optimizer_(layout_, config, is_team() ? std::span(team_->own()) : std::span<const FlatRange>()),
       network_(make_network(model, network_options(model, config))),
       activity_(model),
@@ -191,7 +190,10 @@ StepReport Trainer::run_step(double lr) {
     report_divergence(report, where);
   }
   optimizer_.update(lr, report.gradient_norm, parameters_.data(), gradients_.data());
-  if (is_team()) team_->exchange().share(parameters_.data());
+  if (is_team()) {
+    team_->exchange().share(parameters_.data());
+    report.waited = team_->exchange().waited();
+  }
   if (!average_.span().empty()) {
     moving_average(layout_.flat_size(), 1.0 - config_.ema_decay, parameters_.data(), average_.data());
   }

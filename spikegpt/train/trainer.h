@@ -25,6 +25,7 @@ struct StepReport {
   double lr = 0.0;
   double firing_rate = 0.0;
   std::int64_t tokens = 0;
+  double waited = 0.0;  // seconds for other ranks, behind what the backward pass hid
   double bits() const;  // per token
 };
 
@@ -34,6 +35,10 @@ struct TrainingMemory {
   std::span<float> second_moment;
   std::vector<std::span<float>> carried;  // by micro-batch; empty with random windows
 };
+
+// How many of a step's micro-batches each of so many processes works on. Throws Error (kInvalidArgument) when they cannot
+// be shared evenly.
+std::int64_t micro_batches_per_rank(const TrainConfig& config, int ranks);
 
 // Holds the model being trained and everything a step needs. Allocates nothing in a step.
 //

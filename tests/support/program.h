@@ -26,6 +26,7 @@ namespace spikegpt::test {
 using Args = std::vector<std::string>;
 
 struct ProgramOptions {
+  std::string program = SPIKEGPT_PROGRAM;  // one without a slash is looked for in PATH
   std::filesystem::path folder = ".";  // where it runs
   std::string input;                   // of standard input, a pipe; at most 60,000 bytes
   std::string output;                  // file for standard output; empty = into the result
@@ -41,8 +42,7 @@ struct ProgramResult {
   std::string err;
 };
 
-// A process of SPIKEGPT_PROGRAM that goes on beside the test. Ended at the latest by the
-// destructor.
+// A process that goes on beside the test. Ended at the latest by the destructor.
 class RunningProgram {
  public:
   explicit RunningProgram(const Args& args, ProgramOptions options = {})
@@ -51,7 +51,7 @@ class RunningProgram {
     Pipe in;
     Pipe out;
     Pipe err;
-    Args words = {SPIKEGPT_PROGRAM};
+    Args words = {options_.program};
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -139,7 +139,7 @@ class RunningProgram {
       ready = ready && setrlimit(RLIMIT_FSIZE, &limit) == 0;
       signal(SIGXFSZ, SIG_IGN);  // inherited: a write then fails with EFBIG instead
     }
-    if (ready) execv(argv[0], argv);
+    if (ready) execvp(argv[0], argv);
     _exit(127);
   }
 

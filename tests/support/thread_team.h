@@ -56,33 +56,18 @@ class ThreadTeam {
       team_.barrier_.arrive_and_wait();
       std::copy(total.begin(), total.end(), values.begin());
     }
-    void reduce_scatter(float* values, std::span<const std::int64_t> parts) override {
-      const std::int64_t first = parts[static_cast<std::size_t>(rank_)];
-      const std::int64_t end = parts[static_cast<std::size_t>(rank_) + 1];
-      std::vector<float> total(static_cast<std::size_t>(end - first));
-      for (const void* other : team_.meet(rank_, values)) {
-        for (std::size_t i = 0; i < total.size(); ++i) total[i] += static_cast<const float*>(other)[first + static_cast<std::int64_t>(i)];
-      }
-      team_.barrier_.arrive_and_wait();
-      // What the others' parts hold is nobody's business: spoil it.
-      for (std::int64_t i = parts.front(); i < parts.back(); ++i) values[i] = -1e30f;
-      std::copy(total.begin(), total.end(), values + first);
+    void exchange(int to, std::span<const std::byte> out, int from, std::span<std::byte> in) override {
+      if (!out.empty()) put(to, out);
+      if (!in.empty()) take(from, in);
     }
-    void all_gather(float* values, std::span<const std::int64_t> parts) override {
-      const auto& all = team_.meet(rank_, values);
-      for (std::size_t rank = 0; rank < all.size(); ++rank) {
-        if (static_cast<int>(rank) == rank_) continue;
-        std::copy(static_cast<const float*>(all[rank]) + parts[rank], static_cast<const float*>(all[rank]) + parts[rank + 1],
-                  values + parts[rank]);
-      }
-      team_.barrier_.arrive_and_wait();
-    }
-    void send(int to, std::span<const std::byte> bytes) override {
+
+   private:
+    void put(int to, std::span<const std::byte> bytes) {
       const std::lock_guard lock(team_.mutex_);
       team_.messages_.push_back({rank_, to, {bytes.begin(), bytes.end()}});
       team_.arrived_.notify_all();
     }
-    void receive(int from, std::span<std::byte> bytes) override {
+    void take(int from, std::span<std::byte> bytes) {
       std::unique_lock lock(team_.mutex_);
       auto found = team_.messages_.end();
       team_.arrived_.wait(lock, [&] {
@@ -96,7 +81,6 @@ class ThreadTeam {
       team_.messages_.erase(found);
     }
 
-   private:
     ThreadTeam& team_;
     int rank_;
   };
