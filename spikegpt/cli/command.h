@@ -40,5 +40,6 @@ std::function<int()> add_tokenize(CLI::App& app);
 std::function<int()> add_detokenize(CLI::App& app);
 std::function<int()> add_tokenizer(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
+std::function<int()> add_report(CLI::App& app);
 
 }  // namespace spikegpt::cli

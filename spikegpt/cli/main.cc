@@ -21,7 +21,7 @@ constexpr int kUsageError = 2;
 constexpr int kFailure = 1;
 constexpr int kInterrupted = 130;
 
-constexpr std::array<Command, 13> kCommands = {{
+constexpr std::array<Command, 14> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
@@ -34,6 +34,7 @@ constexpr std::array<Command, 13> kCommands = {{
     {"tokenize", "text to token ids, or to a .bin/.idx data set", spikegpt::cli::add_tokenize},
     {"detokenize", "token ids to text", spikegpt::cli::add_detokenize},
     {"tokenizer", "train a tokenizer", spikegpt::cli::add_tokenizer},
+    {"report", "make a web page of training runs: curves, firing rates, samples", spikegpt::cli::add_report},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};
 
