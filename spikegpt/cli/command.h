@@ -41,5 +41,6 @@ std::function<int()> add_detokenize(CLI::App& app);
 std::function<int()> add_tokenizer(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
 std::function<int()> add_report(CLI::App& app);
+std::function<int()> add_spikes(CLI::App& app);
 
 }  // namespace spikegpt::cli

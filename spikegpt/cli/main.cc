@@ -21,12 +21,13 @@ constexpr int kUsageError = 2;
 constexpr int kFailure = 1;
 constexpr int kInterrupted = 130;
 
-constexpr std::array<Command, 14> kCommands = {{
+constexpr std::array<Command, 15> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
     {"classify", "train a classifier of texts, measure it, use it", spikegpt::cli::add_classify},
     {"energy", "count what a model computes, and price it", spikegpt::cli::add_energy},
+    {"spikes", "count what every neuron of a model does", spikegpt::cli::add_spikes},
     {"inspect", "show what a model is made of, and the named sizes", spikegpt::cli::add_inspect},
     {"convert", "make a model of a PyTorch checkpoint", spikegpt::cli::add_convert},
     {"quantize", "pack a model for decoding, in fewer bits", spikegpt::cli::add_quantize},

@@ -79,6 +79,7 @@ void draw_axes(const LineChart& chart, Canvas& canvas, const Axis& x, const Axis
 }  // namespace
 
 std::string tick_label(double value) {
+  if (value == 0.0) return "0";  // not "-0"
   const double size = std::abs(value);
   if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
   if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);

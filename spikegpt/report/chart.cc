@@ -150,8 +150,9 @@ class Drawing {
 
 std::string legend(const ChartFigure& figure) {
   std::string html = "<ul class=\"legend\">";
+  std::set<std::size_t> named;
   for (const Curve& curve : figure.curves) {
-    if (curve.style == CurveStyle::kFaint) continue;
+    if (curve.style == CurveStyle::kFaint || !named.insert(curve.color).second) continue;
     html += fmt::format("<li class=\"c{}\">{}</li>", curve.color % 7, escape_html(curve.name));
   }
   return html + "</ul>\n";
@@ -209,7 +210,7 @@ std::string ChartFigure::draw() const {
   std::string html = fmt::format("<figure class=\"{}\"><figcaption>{} <span>{}</span></figcaption>\n",
                                  std::string(empty ? "" : "chart") + (hero ? " hero" : ""), escape_html(title), escape_html(remark));
   if (empty) return html + "<p class=\"soft\">Nothing yet.</p></figure>\n";
-  if (curves.size() > 1) html += legend(*this);
+  html += legend(*this);
   if (hero) html += Drawing(*this, 1240.0, 400.0).draw("large");
   html += Drawing(*this, 420.0, 270.0).draw(hero ? "small" : "only");
   return html + table_of(*this) + script_data(*this) + "</figure>\n";

@@ -15,7 +15,7 @@ enum class CurveStyle : std::uint8_t { kLine, kFaint, kLineAndDots, kDots };
 struct Curve {
   std::string name;
   std::vector<Point> points;  // in the units of the axes, x ascending; what is not finite leaves a gap
-  std::size_t color = 0;      // curves of one colour belong together
+  std::size_t color = 0;      // curves of one colour belong together: the legend names the first
   CurveStyle style = CurveStyle::kLine;
 };
 

@@ -18,9 +18,10 @@ h2 { font-size: 1.15rem; margin: 34px 0 10px; }
 h3 { font-size: 1rem; margin: 18px 0 6px; overflow-wrap: anywhere; }
 p { margin: 6px 0; max-width: 75ch; overflow-wrap: anywhere; }
 .soft { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; margin: 16px 0; }
+.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 10px; margin: 16px 0; }
+@media (max-width: 700px) { .tiles { grid-template-columns: repeat(2, 1fr); } }
 .tile { background: var(--card); border-radius: 8px; padding: 9px 12px; }
-.tile b { display: block; font-size: 1.25rem; line-height: 1.3; font-weight: 600; }
+.tile b { display: block; font-size: 1.2rem; line-height: 1.3; font-weight: 600; }
 .tile span { color: var(--soft); font-size: .85rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 370px), 1fr)); gap: 14px; }
 figure { margin: 0; background: var(--card); border-radius: 8px; padding: 12px; position: relative; min-width: 0; }

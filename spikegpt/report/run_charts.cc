@@ -32,11 +32,14 @@ std::vector<Point> smooth(const std::vector<Point>& points) {
   return thinned(smoothed(points, std::clamp(0.02 * static_cast<double>(points.size()), 1.0, 200.0)), kMaxPoints);
 }
 
-std::string named(std::span<const ReportedRun> runs, std::size_t i, const char* what) {
-  return runs.size() == 1 ? what : fmt::format("{}, {}", runs[i].log.name, what);
+std::string training_name(std::span<const ReportedRun> runs, std::size_t i) {
+  return runs.size() == 1 ? "training" : runs[i].log.name;
+}
+std::string held_out_name(std::span<const ReportedRun> runs, std::size_t i) {
+  return runs.size() == 1 ? "held-out" : runs[i].log.name + ", held-out";
 }
 
-// Two curves of one run in two colours, or of several in one each.
+// Two curves of one run in two colours, or of several runs in one each.
 std::size_t color_of(std::span<const ReportedRun> runs, std::size_t run, std::size_t curve) {
   return runs.size() == 1 ? curve : run;
 }
@@ -45,15 +48,15 @@ ChartFigure loss_chart(std::span<const ReportedRun> runs) {
   ChartFigure chart;
   const bool same_unit = std::all_of(runs.begin(), runs.end(), [&](const auto& run) { return run.unit == runs[0].unit; });
   chart.title = fmt::format("Loss, bits per {}", same_unit ? runs[0].unit : "token");
-  chart.remark = "training: running mean, each step faint; held-out: dots";
+  chart.remark = "training: running mean, each step faint; held-out: with dots";
   chart.x_label = "step";
   chart.hero = true;
   chart.ignored_start = 0.03;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::vector<Point> bits = step_points(runs[i].log, &StepLine::bits);
     chart.curves.push_back({"", thinned(bits, kMaxPoints), color_of(runs, i, 0), CurveStyle::kFaint});
-    chart.curves.push_back({named(runs, i, "training"), smooth(bits), color_of(runs, i, 0), CurveStyle::kLine});
-    chart.curves.push_back({named(runs, i, "held-out"), thinned(evaluation_points(runs[i].log, &EvaluationLine::bits), kMaxPoints),
+    chart.curves.push_back({training_name(runs, i), smooth(bits), color_of(runs, i, 0), CurveStyle::kLine});
+    chart.curves.push_back({held_out_name(runs, i), thinned(evaluation_points(runs[i].log, &EvaluationLine::bits), kMaxPoints),
                             color_of(runs, i, 1), CurveStyle::kLineAndDots});
   }
   return chart;
@@ -96,8 +99,8 @@ ChartFigure firing_chart(std::span<const ReportedRun> runs) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::vector<Point> training = step_points(runs[i].log, &StepLine::firing_rate);
     const std::vector<Point> held_out = evaluation_points(runs[i].log, &EvaluationLine::firing_rate);
-    if (fires(training)) chart.curves.push_back({named(runs, i, "training"), percent(smooth(training)), color_of(runs, i, 0), CurveStyle::kLine});
-    if (fires(held_out)) chart.curves.push_back({named(runs, i, "held-out"), percent(held_out), color_of(runs, i, 1), CurveStyle::kLineAndDots});
+    if (fires(training)) chart.curves.push_back({training_name(runs, i), percent(smooth(training)), color_of(runs, i, 0), CurveStyle::kLine});
+    if (fires(held_out)) chart.curves.push_back({held_out_name(runs, i), percent(held_out), color_of(runs, i, 1), CurveStyle::kLineAndDots});
   }
   return chart;
 }
