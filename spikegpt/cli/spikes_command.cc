@@ -75,7 +75,7 @@ int run(const SpikesFlags& flags) {
                100.0 * statistics.firing_rate());
     print_spikes(report);
     fmt::print("\nfiring: events per neuron and token; active: tokens with any event; negative: of the events; at limit: firings with all\n"
-               "{} events; interval: tokens between firings, CV: its standard deviation / mean (1 = chance); dead: never; saturated: in {:g} %\n",
+               "{} events; interval: tokens between firings, CV: its standard deviation / mean; dead: never; saturated: in {:g} %\n",
                model.config.spike_levels, 100.0 * flags.saturated);
   }
   if (!flags.csv.empty()) write_spike_tables(report, flags.csv);

@@ -24,7 +24,8 @@ struct NeuronCount {
   std::int64_t last_fired = -1;        // place in its window, -1 = not yet
 
   double mean_interval() const;  // [tokens]; NaN without intervals
-  // Standard deviation of the intervals over their mean: 0 is a clock, 1 chance. NaN below two intervals.
+  // Standard deviation of the intervals over their mean: 0 is a clock, sqrt(1 - p) a neuron that fires by chance in a share p of
+  // the tokens, more than that one that fires in bursts. NaN below two intervals.
   double interval_variation() const;
 };
 

@@ -149,13 +149,13 @@ class Drawing {
 };
 
 std::string legend(const ChartFigure& figure) {
-  std::string html = "<ul class=\"legend\">";
+  std::string entries;
   std::set<std::size_t> named;
   for (const Curve& curve : figure.curves) {
     if (curve.style == CurveStyle::kFaint || !named.insert(curve.color).second) continue;
-    html += fmt::format("<li class=\"c{}\">{}</li>", curve.color % 7, escape_html(curve.name));
+    entries += fmt::format("<li class=\"c{}\">{}</li>", curve.color % 7, escape_html(curve.name));
   }
-  return html + "</ul>\n";
+  return named.size() > 1 ? "<ul class=\"legend\">" + entries + "</ul>\n" : "";
 }
 
 // What the script shows under the pointer.
