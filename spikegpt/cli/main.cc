@@ -21,7 +21,7 @@ constexpr int kUsageError = 2;
 constexpr int kFailure = 1;
 constexpr int kInterrupted = 130;
 
-constexpr std::array<Command, 15> kCommands = {{
+constexpr std::array<Command, 16> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
@@ -35,6 +35,7 @@ constexpr std::array<Command, 15> kCommands = {{
     {"tokenize", "text to token ids, or to a .bin/.idx data set", spikegpt::cli::add_tokenize},
     {"detokenize", "token ids to text", spikegpt::cli::add_detokenize},
     {"tokenizer", "train a tokenizer", spikegpt::cli::add_tokenizer},
+    {"compare", "train rwkv, spikegpt and event alike, and measure quality, energy and speed", spikegpt::cli::add_compare},
     {"report", "make a web page of training runs: curves, firing rates, samples", spikegpt::cli::add_report},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};

@@ -4,11 +4,11 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/run_setup.h"
 #include "spikegpt/cli/train_display.h"
 #include "spikegpt/cli/train_estimate.h"
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
-#include "spikegpt/core/files.h"
 #include "spikegpt/core/host_name.h"
 #include "spikegpt/train/mpi_communicator.h"
 
@@ -21,31 +21,6 @@ void refuse_existing_model(const std::filesystem::path& folder) {
     throw Error(ErrorKind::kInvalidArgument,
                 "{} already holds a model; choose another --out, or go on with --resume", folder.string());
   }
-}
-
-TextCorpus load_data(const TrainSettings& settings, const TrainFlags& flags) {
-  CorpusOptions options;
-  options.data = settings.run.data;
-  for (const std::string& source : settings.run.more) options.more.push_back(parse_source(source));
-  options.valid = settings.run.valid;
-  options.valid_fraction = settings.train.valid_fraction;
-  options.tokenizer = settings.run.tokenizer;
-  options.ctx_len = settings.model.ctx_len;
-  if (!flags.resume()) return load_text_corpus(options);
-  return load_text_corpus(options, load_tokenizer(flags.out()));
-}
-
-void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer) {
-  if (settings.model.vocab_size >= tokenizer.vocab_size()) return;
-  throw Error(ErrorKind::kInvalidArgument, "the tokenizer has {} tokens, the model's vocabulary {}",
-              tokenizer.vocab_size(), settings.model.vocab_size);
-}
-
-// Called once the run was made: settings that it refuses must not take the place of those of an earlier run, and
-// must not keep the folder from being used by the next try.
-void save_description(const TrainFlags& flags, const TrainSettings& settings, const Tokenizer& tokenizer) {
-  if (!flags.resume()) tokenizer.save(flags.out());
-  save_settings(flags.out(), settings);
 }
 
 // The processes of this run, when mpirun started it; null when it is alone.
@@ -70,27 +45,17 @@ int train(const TrainFlags& flags, Communicator* job) {
     throw Error(ErrorKind::kInvalidArgument, "--dry-run is for new runs; leave --resume away");
   }
   if (leads && !flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
-  validate(settings.train);
-  ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
-  shape.vocab_size = std::max(shape.vocab_size, 1);
-  validate(shape);
-  TextCorpus corpus = load_data(settings, flags);
-  const std::shared_ptr<const Tokenizer> tokenizer = corpus.tokenizer;
-  if (settings.model.vocab_size == 0) {
-    settings.model.vocab_size = static_cast<int>(tokenizer->vocab_size());
-  }
-  check_vocabulary(settings, *tokenizer);
-
-  RunSetup setup = {flags.out(), settings.model, settings.train, corpus, settings.run.from};
+  RunSetup setup = make_run_setup(flags.out(), settings, flags.resume());
+  const TextCorpus corpus = setup.corpus;
   if (flags.dry_run()) {
     if (leads) print_estimate(setup);
     return 0;
   }
   install_stop_handler();
   if (!leads) return follow(std::move(setup), *job);
-  TrainDisplay display(settings.model, settings.train, *tokenizer, flags.sample_prompt());
+  TrainDisplay display(settings.model, settings.train, *corpus.tokenizer, flags.sample_prompt());
   TrainingRun run(std::move(setup), flags.resume(), job);
-  save_description(flags, settings, *tokenizer);
+  save_description(flags.out(), settings, *corpus.tokenizer, flags.resume());
   display.print_start(run.trainer(), corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
   display.print_end(outcome, flags.out());
