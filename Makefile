@@ -22,13 +22,15 @@ define run_tests
 	exit $$status
 endef
 
-.PHONY: help deps deps-demo deps-dev build demo test bench format tidy test-asan test-tsan clean
+.PHONY: help deps deps-demo deps-dev build demo reproduce test bench format tidy test-asan test-tsan clean
 
 help:
 	@echo 'spikegpt: language models made of spiking neurons. The words you can say after "make":'
 	@echo
 	@echo '  demo       install, build, train a small model for 3 minutes, let it write'
 	@echo '             (TEXT=file: your own text; MINUTES=10; ARCH=event or rwkv; OUT=folder)'
+	@echo '  reproduce  train rwkv, spikegpt and event on the same text and compare quality, energy and speed'
+	@echo '             (TEXT=file; STEPS=700; SEEDS=1,2,3; OUT=folder); after Ctrl-C it goes on'
 	@echo '  build      install what is missing, then build; the program is build/release/spikegpt'
 	@echo '  test       build, then run every test'
 	@echo '  bench      build, then measure speed on this machine'
@@ -57,6 +59,10 @@ build: deps
 demo: deps-demo
 	$(call build_preset,release)
 	@scripts/demo.sh
+
+reproduce: deps-demo
+	$(call build_preset,release)
+	@scripts/reproduce.sh
 
 test: build
 	$(call run_tests,release)

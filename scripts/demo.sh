@@ -23,26 +23,6 @@ fail() {
 
 say() { printf '\n== %s\n' "$*"; }
 
-# The Bible as plain text, a verse a line, an empty line before each chapter.
-extract_bible() {
-  local target=$1
-  [[ -s $target ]] && return
-  command -v bible >/dev/null ||
-    fail "the program 'bible' is missing. Run scripts/install-deps.sh --demo, or give a text: TEXT=file make demo"
-  mkdir -p "$(dirname "$target")"
-  # Each line is "Ge1:1 In the beginning ...": the reference goes, and where the chapter changes a gap stays.
-  bible -f 'gen1:1-rev22:21' </dev/null | LC_ALL=C awk '
-    match($0, /^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ /) {
-      chapter = substr($0, 1, index($0, ":") - 1)
-      if (NR > 1 && chapter != last) print ""
-      last = chapter
-      print substr($0, RLENGTH + 1)
-    }' >"$target.part"
-  (($(wc -c <"$target.part") > 4000000)) ||
-    fail "'bible' gave only $(wc -c <"$target.part") bytes (see $target.part); give a text: TEXT=file make demo"
-  mv "$target.part" "$target"
-}
-
 # The first three words, to begin with something this text may say.
 first_words() {
   awk 'NF { n = NF < 3 ? NF : 3; for (i = 1; i <= n; ++i) printf "%s%s", $i, i < n ? " " : ""; exit }' "$1"
@@ -122,7 +102,7 @@ if [[ -n $text ]]; then
   other_prompt='Your own words'
 else
   text=build/demo/kjv.txt
-  extract_bible "$text"
+  scripts/bible-text.sh "$text"
   prompt=${PROMPT:-In the beginning}
   other_prompt='And God said'
 fi

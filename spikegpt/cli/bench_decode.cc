@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::int64_t kWarmUp = 64;    // tokens: past the start of the text
 constexpr std::int64_t kPassage = 256;  // tokens timed at once
+static_assert(kWarmUp + kPassage == kLeastDecodeText);
 constexpr double kSecondsPerRow = 1.0;
 
 // One way to decode.
@@ -138,9 +139,9 @@ DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source) 
       model.text.push_back(static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(model.config.vocab_size))));
     }
   }
-  if (static_cast<std::int64_t>(model.text.size()) < kWarmUp + kPassage) {
+  if (static_cast<std::int64_t>(model.text.size()) < kLeastDecodeText) {
     throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens; expected at least {}", data.string(),
-                model.text.size(), kWarmUp + kPassage);
+                model.text.size(), kLeastDecodeText);
   }
   if (folder.empty()) {
     calibrate_gains(model.config, std::span(model.text).first(256), model.parameters.data());

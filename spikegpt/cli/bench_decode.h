@@ -20,6 +20,8 @@ struct DecodeSource {
   double rate = 0.15;            // with random weights: the mean firing rate that the threshold is set for
 };
 
+inline constexpr std::int64_t kLeastDecodeText = 320;  // tokens
+
 // The model to measure: its parameters, and tokens that make it fire as it does on text.
 struct DecodeModel {
   ModelConfig config;

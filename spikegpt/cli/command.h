@@ -41,5 +41,8 @@ std::function<int()> add_tokenize(CLI::App& app);
 std::function<int()> add_detokenize(CLI::App& app);
 std::function<int()> add_tokenizer(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
+std::function<int()> add_report(CLI::App& app);
+std::function<int()> add_spikes(CLI::App& app);
+std::function<int()> add_compare(CLI::App& app);
 
 }  // namespace spikegpt::cli

@@ -21,13 +21,14 @@ constexpr int kUsageError = 2;
 constexpr int kFailure = 1;
 constexpr int kInterrupted = 130;
 
-constexpr std::array<Command, 14> kCommands = {{
+constexpr std::array<Command, 17> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
     {"classify", "train a classifier of texts, measure it, use it", spikegpt::cli::add_classify},
     {"check", "run a model by fast and by slow routes, and compare", spikegpt::cli::add_check},
     {"energy", "count what a model computes, and price it", spikegpt::cli::add_energy},
+    {"spikes", "count what every neuron of a model does", spikegpt::cli::add_spikes},
     {"inspect", "show what a model is made of, and the named sizes", spikegpt::cli::add_inspect},
     {"convert", "make a model of a PyTorch checkpoint", spikegpt::cli::add_convert},
     {"quantize", "pack a model for decoding, in fewer bits", spikegpt::cli::add_quantize},
@@ -35,6 +36,8 @@ constexpr std::array<Command, 14> kCommands = {{
     {"tokenize", "text to token ids, or to a .bin/.idx data set", spikegpt::cli::add_tokenize},
     {"detokenize", "token ids to text", spikegpt::cli::add_detokenize},
     {"tokenizer", "train a tokenizer", spikegpt::cli::add_tokenizer},
+    {"compare", "train rwkv, spikegpt and event alike, and measure quality, energy and speed", spikegpt::cli::add_compare},
+    {"report", "make a web page of training runs: curves, firing rates, samples", spikegpt::cli::add_report},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};
 

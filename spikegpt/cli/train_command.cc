@@ -7,11 +7,11 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/mpi_job.h"
+#include "spikegpt/cli/run_setup.h"
 #include "spikegpt/cli/train_display.h"
 #include "spikegpt/cli/train_estimate.h"
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
-#include "spikegpt/core/files.h"
 #include "spikegpt/model/checksum.h"
 #include "spikegpt/train/collectives.h"
 
@@ -29,34 +29,9 @@ void refuse_existing_model(const std::filesystem::path& folder) {
   }
 }
 
-TextCorpus load_data(const TrainSettings& settings, const TrainFlags& flags) {
-  CorpusOptions options;
-  options.data = settings.run.data;
-  for (const std::string& source : settings.run.more) options.more.push_back(parse_source(source));
-  options.valid = settings.run.valid;
-  options.valid_fraction = settings.train.valid_fraction;
-  options.tokenizer = settings.run.tokenizer;
-  options.ctx_len = settings.model.ctx_len;
-  if (!flags.resume()) return load_text_corpus(options);
-  return load_text_corpus(options, load_tokenizer(flags.out()));
-}
-
-void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer) {
-  if (settings.model.vocab_size >= tokenizer.vocab_size()) return;
-  throw Error(ErrorKind::kInvalidArgument, "the tokenizer has {} tokens, the model's vocabulary {}",
-              tokenizer.vocab_size(), settings.model.vocab_size);
-}
-
-// Called once the run was made: settings that it refuses must not take the place of those of an earlier run, and
-// must not keep the folder from being used by the next try.
-void save_description(const TrainFlags& flags, const TrainSettings& settings, const Tokenizer& tokenizer) {
-  if (!flags.resume()) tokenizer.save(flags.out());
-  save_settings(flags.out(), settings);
-}
-
 struct Input {
   TrainSettings settings;
-  TextCorpus corpus;
+  RunSetup setup;
 };
 
 // With several processes, settings.train.accumulate becomes the micro-batches of all of them, so that a run may go on
@@ -71,14 +46,7 @@ Input read_input(const TrainFlags& flags, int ranks, bool leads) {
   validate(settings.train);
   if (!flags.resume()) settings.train.accumulate *= ranks;
   micro_batches_per_rank(settings.train, ranks);
-  ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
-  shape.vocab_size = std::max(shape.vocab_size, 1);
-  validate(shape);
-  input.corpus = load_data(settings, flags);
-  if (settings.model.vocab_size == 0) {
-    settings.model.vocab_size = static_cast<int>(input.corpus.tokenizer->vocab_size());
-  }
-  check_vocabulary(settings, *input.corpus.tokenizer);
+  input.setup = make_run_setup(flags.out(), settings, flags.resume());
   return input;
 }
 
@@ -87,7 +55,7 @@ std::string difference(const Input& input, Communicator& job) {
   ContentHash hash;
   hash.add(fields_to_json(input.settings.model).dump());
   hash.add(fields_to_json(input.settings.train).dump());
-  const std::string own = fmt::format("{} {}", hash.text(), input.corpus.train->size());
+  const std::string own = fmt::format("{} {}", hash.text(), input.setup.corpus.train->size());
   std::array<char, 64> leaders = {};
   own.copy(leaders.data(), leaders.size() - 1);
   job.broadcast(std::as_writable_bytes(std::span(leaders)));
@@ -119,12 +87,13 @@ int follow(const RunSetup& setup, Communicator& job) {
   return Trainer(setup.model, setup.train, *windows, &job).follow();
 }
 
-int lead(const TrainFlags& flags, const Input& input, RunSetup setup, Communicator* job) {
-  const Tokenizer& tokenizer = *input.corpus.tokenizer;
+int lead(const TrainFlags& flags, const Input& input, Communicator* job) {
+  const RunSetup& setup = input.setup;
+  const Tokenizer& tokenizer = *setup.corpus.tokenizer;
   TrainDisplay display(setup.model, setup.train, tokenizer, flags.sample_prompt());
-  TrainingRun run(std::move(setup), flags.resume(), job);
-  save_description(flags, input.settings, tokenizer);
-  display.print_start(run.trainer(), input.corpus);
+  TrainingRun run(setup, flags.resume(), job);
+  save_description(flags.out(), input.settings, tokenizer, flags.resume());
+  display.print_start(run.trainer(), setup.corpus);
   const RunOutcome outcome = run.run(stop_requested(), display);
   display.print_end(outcome, flags.out());
   const int status = outcome.finished ? 0 : kInterrupted;
@@ -133,12 +102,10 @@ int lead(const TrainFlags& flags, const Input& input, RunSetup setup, Communicat
 }
 
 int train(const TrainFlags& flags, const Input& input, Communicator* job) {
-  const TrainSettings& settings = input.settings;
-  RunSetup setup = {flags.out(), settings.model, settings.train, input.corpus, settings.run.from};
   install_stop_handler();
-  if (job != nullptr && job->rank() > 0) return follow(setup, *job);
-  if (!flags.dry_run()) return lead(flags, input, std::move(setup), job);
-  print_estimate(setup, job);
+  if (job != nullptr && job->rank() > 0) return follow(input.setup, *job);
+  if (!flags.dry_run()) return lead(flags, input, job);
+  print_estimate(input.setup, job);
   return 0;
 }
 

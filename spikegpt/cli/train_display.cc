@@ -51,15 +51,15 @@ void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress
 }
 
 void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result,
-                                 const float* parameters) {
+                                 const float* /*parameters*/) {
   status_.clear();
   fmt::print("step {:>6}  held-out {:.4f} bits/{}  perplexity {:.2f}{}\n", step, result.bits(),
              tokenizer_.unit(), result.perplexity(), firing(result.firing_rate));
-  if (step > 0 && train_.sample_tokens > 0) print_sample(parameters);
   std::fflush(stdout);
 }
 
-void TrainDisplay::print_sample(const float* parameters) {
+std::string TrainDisplay::sample(std::int64_t step, const float* parameters) {
+  if (step == 0 || train_.sample_tokens == 0) return {};
   const PackedModel packed(model_, parameters, default_pack_options(model_, WeightType::kF32));
   Session session(packed);
   WritingOptions options;
@@ -76,6 +76,8 @@ void TrainDisplay::print_sample(const float* parameters) {
     if (c == '\n') indented += "  | ";
   }
   fmt::print("{}\n", indented);
+  std::fflush(stdout);
+  return text;
 }
 
 void TrainDisplay::on_checkpoint(const std::filesystem::path& path) {

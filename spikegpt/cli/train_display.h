@@ -17,6 +17,7 @@ class TrainDisplay final : public TrainingObserver {
 
   void on_step(const StepReport& report, const RunProgress& progress) override;
   void on_evaluation(std::int64_t step, const EvaluationResult& result, const float* parameters) override;
+  std::string sample(std::int64_t step, const float* parameters) override;
   void on_checkpoint(const std::filesystem::path& path) override;
   void on_note(const std::string& text) override;
 
@@ -24,8 +25,6 @@ class TrainDisplay final : public TrainingObserver {
   void print_end(const RunOutcome& outcome, const std::filesystem::path& folder);
 
  private:
-  void print_sample(const float* parameters);
-
   ModelConfig model_;
   TrainConfig train_;
   const Tokenizer& tokenizer_;

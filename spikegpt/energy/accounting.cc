@@ -1,15 +1,13 @@
 #include "spikegpt/energy/accounting.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/model/network.h"
+#include "spikegpt/energy/text_pass.h"
+#include "spikegpt/model/recurrent_state.h"
 
 namespace spikegpt {
 namespace {
-
-constexpr std::int64_t kChunk = 256;
 
 // Adds what [tokens, neurons] values did; only spikes have events.
 void count(const float* values, std::int64_t tokens, std::int64_t neurons, bool are_spikes, InputCount& count) {
@@ -62,21 +60,8 @@ double weight_traffic(const Cost& cost, const PriceTable& prices) {
 
 EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
                              const std::function<void(std::int64_t)>& progress)
-    : config_(config), products_(products_of(config)), sites_(spike_sites(config)), counter_(config) {
-  check_tokens(tokens, config);
-  const auto size = static_cast<std::int64_t>(tokens.size());
-  const auto network = make_network(config, {GemmPrecision::kF32, {1, std::min(kChunk, size)}});
-  network->set_parameters(parameters);
-  RecurrentState state(config, 1);
-  RunOptions run;
-  run.probe = &counter_;
-  run.state_in = run.state_out = &state;
-  while (tokens_ < size) {
-    const std::int64_t length = std::min(kChunk, size - tokens_);
-    network->forward({tokens.subspan(static_cast<std::size_t>(tokens_), static_cast<std::size_t>(length))}, run);
-    tokens_ += length;
-    if (progress) progress(tokens_);
-  }
+    : config_(config), products_(products_of(config)), sites_(spike_sites(config)), counter_(config), tokens_(std::ssize(tokens)) {
+  watch_text(config, parameters, tokens, counter_, {.progress = progress});
 }
 
 double EnergyAccount::firing_rate(int site) const {

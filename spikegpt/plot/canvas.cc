@@ -24,23 +24,6 @@ cairo_status_t append(void* out, const unsigned char* data, unsigned int size) {
 
 bool is_finite(Point p) { return std::isfinite(p.x) && std::isfinite(p.y); }
 
-// With U+FFFD for what is no UTF-8, for control characters and for what XML does not allow.
-std::string drawable(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const Utf8Step step = decode_utf8(text);
-    const char32_t c = step.code_point;
-    const auto length = static_cast<std::size_t>(step.length);
-    if (step.valid && c >= 0x20 && c != 0x7f && c != 0xfffe && c != 0xffff) {
-      out += text.substr(0, length);
-    } else {
-      for (std::size_t i = 0; i < length; ++i) append_utf8(out, kReplacementCharacter);
-    }
-    text.remove_prefix(length);
-  }
-  return out;
-}
-
 }  // namespace
 
 Color series_color(std::size_t index) {
@@ -144,7 +127,7 @@ void Canvas::dot(Point at, double radius, Color color) {
 
 void Canvas::text(Point at, std::string_view text, const TextStyle& style) {
   cairo_t* const cairo = implementation_->cairo;
-  const std::string shown = drawable(text);
+  const std::string shown = displayable(text);
   cairo_select_font_face(cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
                          style.bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
   cairo_set_font_size(cairo, style.size);

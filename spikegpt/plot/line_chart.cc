@@ -49,14 +49,6 @@ Axis fit(std::vector<double> values, bool logarithmic, double from, double to) {
   return {low, high, logarithmic, from, to};
 }
 
-std::string tick_label(double value) {
-  if (value == 0.0) return "0";
-  const double size = std::abs(value);
-  if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
-  if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);
-  return fmt::format("{:g}", std::round(value * 1e6) / 1e6);
-}
-
 std::vector<double> coordinates(const LineChart& chart, bool x) {
   std::vector<double> values;
   for (const Series& series : chart.series) {
@@ -85,6 +77,14 @@ void draw_axes(const LineChart& chart, Canvas& canvas, const Axis& x, const Axis
 }
 
 }  // namespace
+
+std::string tick_label(double value) {
+  if (value == 0.0) return "0";  // not "-0"
+  const double size = std::abs(value);
+  if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
+  if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);
+  return fmt::format("{:g}", value);
+}
 
 std::vector<double> axis_ticks(double low, double high, bool logarithmic, int count) {
   std::vector<double> ticks;

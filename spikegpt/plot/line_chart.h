@@ -31,6 +31,9 @@ struct LineChart {
   std::string draw(PlotFormat format) const;
 };
 
+// How an axis shows a number: "0.5", "20k", "3M".
+std::string tick_label(double value);
+
 // About `count` round numbers that cover [low, high]; on a logarithmic axis powers of ten, times 2 and 5 where few.
 std::vector<double> axis_ticks(double low, double high, bool logarithmic, int count = 6);
 

@@ -110,6 +110,23 @@ std::size_t append_well_formed(std::string& out, std::string_view text) {
   return 0;
 }
 
+std::string displayable(std::string_view text, std::string_view keep) {
+  std::string out;
+  while (!text.empty()) {
+    const Utf8Step step = decode_utf8(text);
+    const char32_t c = step.code_point;
+    const auto length = static_cast<std::size_t>(step.length);
+    const bool shows = c >= 0x20 && (c < 0x7f || c >= 0xa0) && c != 0xfffe && c != 0xffff;
+    if (step.valid && (shows || keep.find(text.front()) != std::string_view::npos)) {
+      out += text.substr(0, length);
+    } else {
+      for (std::size_t i = 0; i < length; ++i) append_utf8(out, kReplacementCharacter);
+    }
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
 std::string show_code_point(char32_t code_point) {
   const auto number = static_cast<std::uint32_t>(code_point);
   if (number < 0x20 || (number >= 0x7F && number < 0xA0)) return fmt::format("U+{:04X}", number);

@@ -39,6 +39,10 @@ std::size_t line_at(std::string_view text, std::size_t offset) noexcept;
 // left out because they may be the start of a character.
 std::size_t append_well_formed(std::string& out, std::string_view text);
 
+// With U+FFFD, one a byte, for what is no UTF-8, for control characters and for what XML does not allow. Characters of
+// `keep` stay ("\n\t").
+std::string displayable(std::string_view text, std::string_view keep = {});
+
 // How a message shows a character: "'é' (U+00E9)", or "U+000A" where it would not print.
 std::string show_code_point(char32_t code_point);
 

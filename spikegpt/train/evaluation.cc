@@ -48,6 +48,7 @@ class Tally {
   std::int64_t tokens() const { return tokens_; }
   EvaluationResult result() const {
     EvaluationResult result = {tokens_, loss_ / static_cast<double>(tokens_), activity_.firing_rate(tokens_run_)};
+    result.site_rates = activity_.site_rates(tokens_run_);
     for (const Place& place : positions_) result.by_position.push_back(place.loss / static_cast<double>(place.tokens));
     return result;
   }

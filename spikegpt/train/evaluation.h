@@ -16,6 +16,7 @@ struct EvaluationResult {
   double loss = 0.0;         // nats per token
   double firing_rate = 0.0;  // mean share of neurons that fire per token; 0 without neurons
   std::vector<double> by_position = {};  // mean loss of each place in a window; only of windows that do not overlap
+  std::vector<double> site_rates = {};   // firing_rate of each of spike_sites(config)
   double bits() const;       // per token
   double perplexity() const;
 };

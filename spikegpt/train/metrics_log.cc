@@ -1,10 +1,13 @@
 #include "spikegpt/train/metrics_log.h"
 
+#include <ctime>
 #include <sstream>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
-#include "spikegpt/core/json_fields.h"
+#include "spikegpt/core/host_name.h"
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/kernels/simd.h"
 
 namespace spikegpt {
 namespace {
@@ -24,6 +27,10 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
 
 }  // namespace
 
+SessionRecord this_session(std::string_view precision) {
+  return {host_name(), simd_target(), std::string(precision), thread_count(), std::time(nullptr)};
+}
+
 MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path), events_(path.parent_path()) {
   write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
   file_.open(path, std::ios::app | std::ios::binary);
@@ -42,7 +49,7 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
   json["tokens_per_second"] = tokens_per_second;
   if (report.waited > 0.0) json["waited"] = report.waited;
   json["seconds"] = seconds;
-  write_line(json.dump());
+  write_line(json);
   events_.write(report.step, {{"train/loss", report.loss},
                               {"train/bits", report.bits()},
                               {"train/gradient_norm", report.gradient_norm},
@@ -51,28 +58,50 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
                               {"train/tokens_per_second", tokens_per_second}});
 }
 
-void MetricsLog::write(std::int64_t step, const EvaluationResult& result, double seconds) {
+void MetricsLog::write(std::int64_t step, const SessionRecord& session, double seconds) {
+  Json json;
+  json["step"] = step;
+  json["session"] = {{"host", session.host},
+                     {"simd", session.simd},
+                     {"precision", session.precision},
+                     {"threads", session.threads},
+                     {"unix_time", session.unix_time}};
+  json["seconds"] = seconds;
+  write_line(json);
+}
+
+void MetricsLog::write(std::int64_t step, const EvaluationResult& result, const std::vector<SpikeSite>& sites,
+                       double seconds) {
   Json json;
   json["step"] = step;
   json["valid_loss"] = result.loss;
   json["valid_bits"] = result.bits();
   json["valid_firing_rate"] = result.firing_rate;
+  for (std::size_t i = 0; i < sites.size(); ++i) json["site_firing_rates"][sites[i].name] = result.site_rates.at(i);
   json["valid_tokens"] = result.tokens;
   json["seconds"] = seconds;
-  write_line(json.dump());
+  write_line(json);
   events_.write(step, {{"valid/loss", result.loss}, {"valid/bits", result.bits()}, {"valid/firing_rate", result.firing_rate}});
 }
 
-void MetricsLog::write(std::int64_t step, const std::string& note, double seconds) {
+void MetricsLog::write_sample(std::int64_t step, const std::string& text, double seconds) {
+  Json json;
+  json["step"] = step;
+  json["sample"] = text;
+  json["seconds"] = seconds;
+  write_line(json);
+}
+
+void MetricsLog::write_note(std::int64_t step, const std::string& note, double seconds) {
   Json json;
   json["step"] = step;
   json["note"] = note;
   json["seconds"] = seconds;
-  write_line(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  write_line(json);
 }
 
-void MetricsLog::write_line(const std::string& line) {
-  file_ << line << '\n' << std::flush;
+void MetricsLog::write_line(const Json& json) {
+  file_ << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n' << std::flush;
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}: is the disk full?", path_.string());
 }
 

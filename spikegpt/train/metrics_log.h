@@ -1,14 +1,31 @@
-// metrics.jsonl: one JSON object a line, for steps and for evaluations. The same curves beside it for TensorBoard.
+// metrics.jsonl: one JSON object a line, for sessions, steps, evaluations, samples and notes (docs/formats.md). The same
+// curves beside it for TensorBoard.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
 
+#include "spikegpt/core/json_fields.h"
+#include "spikegpt/model/spike_sites.h"
 #include "spikegpt/train/evaluation.h"
 #include "spikegpt/train/event_log.h"
 #include "spikegpt/train/trainer.h"
 
 namespace spikegpt {
+
+// Where and when a process began to train here.
+struct SessionRecord {
+  std::string host;
+  std::string simd;
+  std::string precision;  // of the matrix products
+  int threads = 0;
+  std::int64_t unix_time = 0;  // [s]
+};
+// Of this process, now.
+SessionRecord this_session(std::string_view precision);
 
 class MetricsLog {
  public:
@@ -17,11 +34,15 @@ class MetricsLog {
 
   // Each throws Error (kIo).
   void write(const StepReport& report, double seconds, double tokens_per_second);
-  void write(std::int64_t step, const EvaluationResult& result, double seconds);
-  void write(std::int64_t step, const std::string& note, double seconds);
+  void write(std::int64_t step, const SessionRecord& session, double seconds);
+  // `sites` names what result.site_rates holds.
+  void write(std::int64_t step, const EvaluationResult& result, const std::vector<SpikeSite>& sites, double seconds);
+  void write_sample(std::int64_t step, const std::string& text, double seconds);
+  void write_note(std::int64_t step, const std::string& note, double seconds);
 
  private:
-  void write_line(const std::string& line);
+  // Bytes that are no UTF-8 are replaced.
+  void write_line(const Json& json);
 
   std::filesystem::path path_;
   std::ofstream file_;

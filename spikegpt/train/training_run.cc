@@ -140,7 +140,7 @@ void TrainingRun::note(std::string text) { notes_.push_back(std::move(text)); }
 
 void TrainingRun::tell_notes(TrainingObserver& observer) {
   for (const std::string& text : notes_) {
-    metrics_->write(trainer_->steps_done(), text, clock_->seconds());
+    metrics_->write_note(trainer_->steps_done(), text, clock_->seconds());
     observer.on_note(text);
   }
   notes_.clear();
@@ -171,9 +171,12 @@ EvaluationResult TrainingRun::evaluate(TrainingObserver& observer) {
                   trainer_->steps_done(), error.what(), trainer_->network().first_non_finite());
     }
   });
-  metrics_->write(trainer_->steps_done(), result, clock_->seconds());
+  const std::int64_t step = trainer_->steps_done();
+  metrics_->write(step, result, spike_sites(setup_.model), clock_->seconds());
   keep_if_best(result);
-  observer.on_evaluation(trainer_->steps_done(), result, trainer_->model_parameters());
+  observer.on_evaluation(step, result, trainer_->model_parameters());
+  const std::string text = observer.sample(step, trainer_->model_parameters());
+  if (!text.empty()) metrics_->write_sample(step, text, clock_->seconds());
   return result;
 }
 
@@ -246,6 +249,7 @@ void TrainingRun::roll_back(const Error& cause) {
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
+  metrics_->write(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))), clock_->seconds());
   tell_notes(observer);
   std::int64_t evaluated = trainer_->steps_done();
   if (evaluated == 0) outcome.first = outcome.last = evaluate(observer);

@@ -30,6 +30,8 @@ class TrainingObserver {
   virtual void on_step(const StepReport&, const RunProgress&) {}
   // `parameters` are those evaluated, laid out by ParameterLayout(config).
   virtual void on_evaluation(std::int64_t /*step*/, const EvaluationResult&, const float* /*parameters*/) {}
+  // What the model writes after an evaluation, for metrics.jsonl; empty = nothing.
+  virtual std::string sample(std::int64_t /*step*/, const float* /*parameters*/) { return {}; }
   virtual void on_checkpoint(const std::filesystem::path&) {}
   // Something the user should know of that did not stop the run; also in metrics.jsonl.
   virtual void on_note(const std::string&) {}

@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "train": ["core", "neurons", "kernels", "model", "data"],
     "infer": ["core", "neurons", "kernels", "model", "text"],
     "plot": ["core", "text"],
+    "report": ["core", "text", "plot"],
     "energy": ["core", "neurons", "model"],
     "serve": ["core", "text", "model", "infer", "energy"],
 }

@@ -1,0 +1,46 @@
+#include "spikegpt/cli/run_setup.h"
+
+#include <algorithm>
+
+#include "spikegpt/core/error.h"
+
+namespace spikegpt::cli {
+namespace {
+
+TextCorpus load_data(const std::filesystem::path& folder, const TrainSettings& settings, bool resume) {
+  CorpusOptions options;
+  options.data = settings.run.data;
+  for (const std::string& source : settings.run.more) options.more.push_back(parse_source(source));
+  options.valid = settings.run.valid;
+  options.valid_fraction = settings.train.valid_fraction;
+  options.tokenizer = settings.run.tokenizer;
+  options.ctx_len = settings.model.ctx_len;
+  if (!resume) return load_text_corpus(options);
+  return load_text_corpus(options, load_tokenizer(folder));
+}
+
+void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer) {
+  if (settings.model.vocab_size >= tokenizer.vocab_size()) return;
+  throw Error(ErrorKind::kInvalidArgument, "the tokenizer has {} tokens, the model's vocabulary {}",
+              tokenizer.vocab_size(), settings.model.vocab_size);
+}
+
+}  // namespace
+
+RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, bool resume) {
+  validate(settings.train);
+  ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
+  shape.vocab_size = std::max(shape.vocab_size, 1);
+  validate(shape);
+  TextCorpus corpus = load_data(folder, settings, resume);
+  if (settings.model.vocab_size == 0) settings.model.vocab_size = static_cast<int>(corpus.tokenizer->vocab_size());
+  check_vocabulary(settings, *corpus.tokenizer);
+  return {folder, settings.model, settings.train, std::move(corpus), settings.run.from};
+}
+
+void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer, bool resume) {
+  if (!resume) tokenizer.save(folder);
+  save_settings(folder, settings);
+}
+
+}  // namespace spikegpt::cli

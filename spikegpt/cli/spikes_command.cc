@@ -1,0 +1,101 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "spikegpt/cli/command.h"
+#include "spikegpt/cli/progress.h"
+#include "spikegpt/cli/spike_report.h"
+#include "spikegpt/core/error.h"
+#include "spikegpt/data/text_corpus.h"
+#include "spikegpt/energy/text_pass.h"
+#include "spikegpt/model/model_files.h"
+
+namespace spikegpt::cli {
+namespace {
+
+struct SpikesFlags {
+  explicit SpikesFlags(CLI::App& app) {
+    constexpr std::int64_t kMost = std::int64_t{1} << 50;
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("--data", data, "text to run it on")->required();
+    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")->capture_default_str()->check(CLI::Range(std::int64_t{0}, kMost));
+    app.add_option("--window", window, "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    app.add_option("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 1.0));
+    app.add_flag("--json", json, "print one JSON object");
+    app.add_option("--csv", csv, "folder for sites.csv, neurons.csv, intervals.csv and places.csv");
+    app.add_option("--plot", plot, "folder for layers.svg, neurons.svg, intervals.svg and places.svg");
+  }
+
+  std::filesystem::path folder;
+  std::filesystem::path data;
+  std::int64_t max_tokens = 20000;
+  std::int64_t window = 0;
+  double saturated = 0.95;
+  bool json = false;
+  std::filesystem::path csv;
+  std::filesystem::path plot;
+};
+
+void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector<TokenId>& tokens, SpikeStatistics& statistics) {
+  const auto size = static_cast<std::int64_t>(tokens.size());
+  StatusLine status;
+  TextPass pass;
+  pass.window = flags.window;
+  pass.on_window = [&] { statistics.begin_window(); };
+  pass.progress = [&](std::int64_t done) {
+    if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted");
+    status.update(fmt::format("{} {} of {} tokens", bar(static_cast<double>(done) / static_cast<double>(size), 20), done, size));
+  };
+  watch_text(model.config, model.parameters.data(), tokens, statistics, pass);
+}
+
+int run(const SpikesFlags& flags) {
+  const StoredModel model = load_model(flags.folder);
+  SpikeStatistics statistics(model.config);
+  if (statistics.sites().empty()) {
+    throw Error(ErrorKind::kInvalidArgument, "{}: arch {} has no neurons", flags.folder.string(), model.config.arch);
+  }
+  const auto tokenizer = load_tokenizer(flags.folder);
+  const EncodedFile text = encode_text_file(flags.data, *tokenizer);
+  const std::int64_t size = flags.max_tokens > 0 ? std::min(flags.max_tokens, text.tokens->size()) : text.tokens->size();
+  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
+  text.tokens->read(0, tokens);
+  install_stop_handler();
+  watch(flags, model, tokens, statistics);
+  const SpikeReport report = {statistics, flags.saturated, flags.folder.filename().string()};
+  if (flags.json) {
+    fmt::print("{}\n", spikes_to_json(report).dump(2));
+  } else {
+    fmt::print("{} {} x {}, {} {}s, firing rate {:.2f} %\n\n", model.config.arch, model.config.n_layer, model.config.n_embd, size, tokenizer->unit(),
+               100.0 * statistics.firing_rate());
+    print_spikes(report);
+    fmt::print("\nfiring: events per neuron and token; active: tokens with any event; negative: of the events; at limit: firings with all\n"
+               "{} events; interval: tokens between firings, CV: its standard deviation / mean; dead: never; saturated: in {:g} %\n",
+               model.config.spike_levels, 100.0 * flags.saturated);
+  }
+  if (!flags.csv.empty()) write_spike_tables(report, flags.csv);
+  if (!flags.plot.empty()) write_spike_pictures(report, flags.plot);
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_spikes(CLI::App& app) {
+  app.footer(
+      "Runs the model over a text and counts what every neuron does: how often it fires, how long it rests, whether it is dead or\n"
+      "saturated, and how firing changes along the text. docs/spikes.md says what each figure means. Example:\n"
+      "  spikegpt spikes my-model --data test.txt --csv spikes --plot spikes");
+  auto flags = std::make_shared<SpikesFlags>(app);
+  auto set_threads = add_threads_flag(app);
+  return [flags, set_threads] {
+    set_threads(0);
+    return run(*flags);
+  };
+}
+
+}  // namespace spikegpt::cli
