@@ -1,22 +1,17 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
 
-#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "spikegpt/cli/bench_decode.h"
 #include "spikegpt/cli/bench_kernels.h"
-#include "spikegpt/cli/bench_timer.h"
+#include "spikegpt/cli/bench_train.h"
 #include "spikegpt/cli/command.h"
-#include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/parallel.h"
-#include "spikegpt/core/random.h"
 #include "spikegpt/kernels/simd.h"
-#include "spikegpt/train/trainer.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -43,6 +38,10 @@ struct BenchFlags {
     app.add_option("--precision", precision, "f32, bf16 or auto")->capture_default_str();
     app.add_flag("--recompute", recompute, "recompute activations in the backward pass");
     app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
+    app.add_option("--baseline", baseline,
+                   "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the source folder")
+        ->expected(0, 1)
+        ->default_str("tools/reference/bench_pytorch.py");
     app.add_option("--plot", plot, "events: the curve as a .svg or .png file");
     app.add_flag("--json", json, "print one JSON object");
   }
@@ -62,33 +61,10 @@ struct BenchFlags {
   std::string precision = "auto";
   bool recompute = false;
   int steps = 5;
+  std::filesystem::path baseline;
   std::filesystem::path plot;
   bool json = false;
 };
-
-// Tokens at random: speed does not depend on what they say.
-class RandomTokens final : public WindowSource {
- public:
-  explicit RandomTokens(int vocab_size) : vocab_size_(vocab_size) {}
-  void fill(std::int64_t step, std::int64_t first_row, const WindowBatch& out) const override {
-    RandomStream random(1, RandomPurpose::kBatch, static_cast<std::uint64_t>(step));
-    random.set_counter(static_cast<std::uint64_t>(first_row) << 32);
-    for (TokenId& id : out.idx) id = next(random);
-    for (TokenId& id : out.targets) id = next(random);
-  }
-
- private:
-  TokenId next(RandomStream& random) const {
-    return static_cast<TokenId>(random.next_below(static_cast<std::uint64_t>(vocab_size_)));
-  }
-  int vocab_size_;
-};
-
-double peak_megabytes() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1e3;
-}
 
 ModelConfig model_of(const BenchFlags& flags, const std::string& default_arch) {
   ModelConfig config = default_config(flags.arch.empty() ? default_arch : flags.arch);
@@ -99,56 +75,15 @@ ModelConfig model_of(const BenchFlags& flags, const std::string& default_arch) {
   return config;
 }
 
-Json bench_train(const BenchFlags& flags, const ModelConfig& config) {
-  TrainConfig train;
-  train.batch_size = flags.batch_size;
-  train.precision = flags.precision;
-  train.recompute = flags.recompute;
-  const RandomTokens tokens(config.vocab_size);
-  Trainer trainer(config, train, tokens);
-  trainer.initialise_parameters();
-  trainer.step(train.lr);  // oneDNN compiles its kernels at first use
-  trainer.step(train.lr);
-  std::vector<double> seconds;
-  for (int i = 0; i < flags.steps; ++i) {
-    const Timer timer;
-    trainer.step(train.lr);
-    seconds.push_back(timer.seconds());
-  }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  const auto step_tokens = static_cast<double>(flags.batch_size) * config.ctx_len;
-  const double products = product_seconds(config, flags.batch_size, gemm_precision(flags.precision));
-  Json json;
-  json["arch"] = config.arch;
-  json["n_layer"] = config.n_layer;
-  json["n_embd"] = config.n_embd;
-  json["vocab_size"] = config.vocab_size;
-  json["ctx_len"] = config.ctx_len;
-  json["batch_size"] = flags.batch_size;
-  json["precision"] = name_of(gemm_precision(flags.precision));
-  json["parameters"] = trainer.layout().parameter_count();
-  json["tokens_per_second"] = step_tokens / median;
-  json["step_seconds"] = {{"min", seconds.front()}, {"median", median}, {"max", seconds.back()}};
-  json["product_seconds"] = products;
-  json["share_outside_products"] = 1.0 - products / median;
-  json["peak_memory_mb"] = peak_megabytes();
-  return json;
-}
-
-void print_train(const Json& json) {
-  fmt::print("training {} {} x {}, V = {}, T = {}, B = {}, {}, {} parameters\n",
-             json["arch"].get<std::string>(), json["n_layer"].get<int>(), json["n_embd"].get<int>(),
-             json["vocab_size"].get<int>(), json["ctx_len"].get<int>(), json["batch_size"].get<int>(),
-             json["precision"].get<std::string>(), quantity(json["parameters"].get<double>()));
-  fmt::print("  {:<44} {:>10.0f}\n", "tokens/s (median step)", json["tokens_per_second"].get<double>());
-  fmt::print("  {:<44} {:>10.1f}\n", "step [ms]", 1e3 * json["step_seconds"]["median"].get<double>());
-  fmt::print("  {:<44} {:>10.1f}\n", "its matrix products alone, run bare [ms]",
-             1e3 * json["product_seconds"].get<double>());
-  fmt::print("  {:<44} {:>9.1f}%\n", "share of the step outside them",
-             100.0 * json["share_outside_products"].get<double>());
-  fmt::print("  {:<44} {:>10.0f}\n\n", "peak memory of the process [MB]",
-             json["peak_memory_mb"].get<double>());
+TrainBench train_bench(const BenchFlags& flags, const ModelConfig& config) {
+  TrainBench bench;
+  bench.model = config;
+  bench.train.batch_size = flags.batch_size;
+  bench.train.precision = flags.precision;
+  bench.train.recompute = flags.recompute;
+  bench.steps = flags.steps;
+  bench.baseline = flags.baseline;
+  return bench;
 }
 
 void print_kernels(const Json& kernels) {
@@ -196,7 +131,7 @@ int bench(const BenchFlags& flags) {
   json["threads"] = thread_count();
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
   if (flags.wants("train")) {
-    json["train"] = bench_train(flags, config);
+    json["train"] = bench_train(train_bench(flags, config));
     if (!flags.json) print_train(json["train"]);
   }
   if (flags.wants("kernels")) {

@@ -167,6 +167,22 @@ double read_bandwidth(std::size_t bytes) {
   return static_cast<double>(bytes) / seconds;
 }
 
+double write_bandwidth(std::size_t bytes) {
+  const auto words = static_cast<std::int64_t>(bytes / sizeof(std::uint64_t));
+  const AlignedBuffer<std::uint64_t> buffer(static_cast<std::size_t>(words));
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::uint64_t round = 0;
+  const double seconds = median_seconds([&] {
+    ++round;
+    parallel_for((words + kPiece - 1) / kPiece, [&](std::int64_t task) {
+      const std::int64_t first = task * kPiece;
+      std::fill_n(buffer.data() + first, std::min(words - first, kPiece), round);
+    });
+  });
+  ensure(buffer[0] == round, "nothing was written");
+  return static_cast<double>(bytes) / seconds;
+}
+
 Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types) {
   Json rows = Json::array();
   for (const Way& way : ways(model.config, types)) {

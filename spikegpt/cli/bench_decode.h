@@ -32,6 +32,8 @@ DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source);
 
 // Bytes per second that all threads together read from a buffer of that size, over and over.
 double read_bandwidth(std::size_t bytes);
+// The same for writing.
+double write_bandwidth(std::size_t bytes);
 
 // Rows {type, path, token_shift, tokens_per_second, weight_bytes_per_token,
 // share_of_read_bandwidth, firing_rate, ...}: dense in both layouts of the token shift, and events.

@@ -193,29 +193,22 @@ class LinearBench {
   AlignedBuffer<float> d_weight_;
 };
 
-// The linear layers of a model and how often a step uses each.
-struct LayerUse {
-  LinearShape shape;
-  int count;
-};
-std::vector<LayerUse> layer_uses(const ModelConfig& config, int batch) {
+// The shapes of a model's linear layers.
+std::vector<LinearShape> layer_shapes(const ModelConfig& config, int batch) {
   const std::int64_t rows = static_cast<std::int64_t>(batch) * config.ctx_len;
   const std::int64_t C = config.n_embd;
   const std::int64_t H = config.hidden_size();
   const std::int64_t head_rows = std::min<std::int64_t>(rows, std::max<std::int64_t>(1, (1 << 22) / config.vocab_size));
-  return {{{rows, C, C}, 5 * config.n_layer},
-          {{rows, H, C}, config.n_layer},
-          {{rows, C, H}, config.n_layer},
-          {{head_rows, config.vocab_size, C}, static_cast<int>((rows + head_rows - 1) / head_rows)}};
+  return {{rows, C, C}, {rows, H, C}, {rows, C, H}, {head_rows, config.vocab_size, C}};
 }
 
 template <class A>
 void bench_products(const ModelConfig& config, int batch, GemmPrecision precision, Json& results) {
-  for (const LayerUse& use : layer_uses(config, batch)) {
-    LinearBench<A> bench(use.shape, precision);
+  for (const LinearShape& shape : layer_shapes(config, batch)) {
+    LinearBench<A> bench(shape, precision);
     const auto add = [&](const char* what, double seconds) {
-      results.push_back({{"name", fmt::format("{} {} x {} x {}", what, use.shape.rows, use.shape.in,
-                                              use.shape.out)},
+      results.push_back({{"name", fmt::format("{} {} x {} x {}", what, shape.rows, shape.in,
+                                              shape.out)},
                          {"seconds", seconds},
                          {"gflops", 1e-9 * bench.flops() / seconds}});
     };
@@ -226,13 +219,13 @@ void bench_products(const ModelConfig& config, int batch, GemmPrecision precisio
 }
 
 template <class A>
-double sum_of_products(const ModelConfig& config, int batch, GemmPrecision precision) {
-  double seconds = 0.0;
-  for (const LayerUse& use : layer_uses(config, batch)) {
-    LinearBench<A> bench(use.shape, precision);
-    seconds += use.count * (bench.forward() + bench.backward_input() + bench.backward_weight());
+double best_rate(const ModelConfig& config, int batch, GemmPrecision precision) {
+  double best = 0.0;
+  for (const LinearShape& shape : layer_shapes(config, batch)) {
+    LinearBench<A> bench(shape, precision);
+    best = std::max({best, bench.flops() / bench.forward(), bench.flops() / bench.backward_input()});
   }
-  return seconds;
+  return best;
 }
 
 }  // namespace
@@ -250,9 +243,9 @@ Json bench_kernels(const ModelConfig& config, int batch, GemmPrecision precision
   return results;
 }
 
-double product_seconds(const ModelConfig& config, int batch, GemmPrecision precision) {
-  if (precision == GemmPrecision::kBf16) return sum_of_products<Bf16>(config, batch, precision);
-  return sum_of_products<float>(config, batch, precision);
+double best_product_rate(const ModelConfig& config, int batch, GemmPrecision precision) {
+  if (precision == GemmPrecision::kBf16) return best_rate<Bf16>(config, batch, precision);
+  return best_rate<float>(config, batch, precision);
 }
 
 }  // namespace spikegpt::cli

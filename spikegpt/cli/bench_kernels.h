@@ -10,7 +10,7 @@ namespace spikegpt::cli {
 // An array of {name, seconds, gflops or gbytes}.
 Json bench_kernels(const ModelConfig& config, int batch, GemmPrecision precision);
 
-// Seconds that the matrix products of one training step take when nothing else runs: what a step cannot beat.
-double product_seconds(const ModelConfig& config, int batch, GemmPrecision precision);
+// Operations per second of the model's fastest matrix product when nothing else runs.
+double best_product_rate(const ModelConfig& config, int batch, GemmPrecision precision);
 
 }  // namespace spikegpt::cli

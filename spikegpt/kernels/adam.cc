@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/tiles.h"
 
@@ -83,6 +84,7 @@ HWY_EXPORT(sum_of_squares);
 }  // namespace
 
 void adam_update(std::int64_t n, const AdamStep& step, const AdamVectors& vectors) noexcept {
+  const KernelTimer timer({.name = "Adam", .bytes = bytes_of<float>(n, 0, 7)});
   const auto steps = static_cast<double>(step.step);
   const Constants constants = {
       .beta1 = static_cast<float>(step.beta1),
@@ -98,12 +100,14 @@ void adam_update(std::int64_t n, const AdamStep& step, const AdamVectors& vector
 }
 
 void moving_average(std::int64_t n, double rate, const float* x, float* average) noexcept {
+  const KernelTimer timer({.name = "moving average", .bytes = bytes_of<float>(n, 0, 3)});
   parallel_for(piece_count(n), [&](std::int64_t task) {
     HWY_DYNAMIC_DISPATCH(average_piece)(piece_at(n, task), static_cast<float>(rate), x, average);
   });
 }
 
 double squared_norm(std::int64_t n, const float* x, double* scratch) noexcept {
+  const KernelTimer timer({.name = "norm of the gradient", .bytes = bytes_of<float>(n, 0, 1)});
   const std::int64_t tasks = piece_count(n);
   parallel_for(tasks, [&](std::int64_t task) {
     scratch[task] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(piece_at(n, task), x);

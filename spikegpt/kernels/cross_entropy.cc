@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/row_sum.h"
 #include "spikegpt/kernels/tiles.h"
@@ -67,6 +68,8 @@ HWY_EXPORT(loss_row_bf16);
 
 template <class A>
 void cross_entropy(std::int64_t rows, std::int64_t vocab_size, const CrossEntropy<A>& loss) noexcept {
+  const int gradients = loss.d_logits == nullptr ? 0 : 1;
+  const KernelTimer timer({.name = "cross-entropy", .bytes = bytes_of<A>(rows * vocab_size, gradients, 1 + gradients)});
   constexpr std::int64_t kRowsPerTask = 16;
   parallel_for(piece_count(rows, kRowsPerTask), [&](std::int64_t task) {
     const Piece piece = piece_at(rows, task, kRowsPerTask);

@@ -9,6 +9,7 @@
 
 #include "spikegpt/core/aligned_buffer.h"
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/kernel_log.h"
 
 namespace spikegpt {
 namespace {
@@ -107,6 +108,12 @@ Product& product(const ProductKey& key) {
   return products.emplace(key, std::move(made)).first->second;
 }
 
+KernelWork product_work(std::string_view name, const LinearShape& shape, double bytes) {
+  const double operations =
+      2.0 * static_cast<double>(shape.rows) * static_cast<double>(shape.out) * static_cast<double>(shape.in);
+  return {name, shape.out, shape.in, operations, bytes};
+}
+
 }  // namespace
 
 bool cpu_multiplies_bf16() {
@@ -134,6 +141,7 @@ std::string_view name_of(GemmPrecision precision) {
 }
 
 struct PackedWeight::Implementation {
+  WeightUse use;
   std::int64_t k;
   std::int64_t n;
   DType operand;
@@ -155,7 +163,7 @@ PackedWeight::PackedWeight(std::int64_t out, std::int64_t in, WeightUse use, Gem
   const memory from(plain, engine(), DNNL_MEMORY_NONE);
   const memory to(layout, engine(), bytes.data());
   implementation_.reset(
-      new Implementation{k, n, operand, std::move(bytes), from, to, dnnl::reorder(from, to)});
+      new Implementation{use, k, n, operand, std::move(bytes), from, to, dnnl::reorder(from, to)});
 }
 
 PackedWeight::~PackedWeight() = default;
@@ -164,6 +172,8 @@ PackedWeight& PackedWeight::operator=(PackedWeight&&) noexcept = default;
 
 void PackedWeight::pack(const float* weight) {
   Implementation& self = *implementation_;
+  const KernelTimer timer({.name = "packing of weights", .bytes = bytes_of<float>(self.k * self.n, 0, 1) +
+                                                                  static_cast<double>(self.bytes.size())});
   self.from.set_data_handle(const_cast<float*>(weight));
   const std::array<dnnl_exec_arg_t, 2> arguments = {
       {{DNNL_ARG_FROM, self.from.get()}, {DNNL_ARG_TO, self.to.get()}}};
@@ -175,6 +185,10 @@ void PackedWeight::multiply(std::int64_t rows, const A* x, Y* y, Epilogue epilog
   const Implementation& self = *implementation_;
   ensure(self.operand == kDTypeOf<A>, "activation type differs from the packed weight's");
   if (rows == 0) return;
+  const bool forward = self.use == WeightUse::kForward;
+  const KernelTimer timer(product_work(forward ? "product forward" : "product, input gradient",
+                                       {rows, forward ? self.n : self.k, forward ? self.k : self.n},
+                                       bytes_of<A>(rows * self.k + self.k * self.n, 1, 0) + bytes_of<Y>(rows * self.n, 1, 0)));
   product({.m = rows, .k = self.k, .n = self.n, .operand = self.operand, .result = kDTypeOf<Y>,
            .epilogue = epilogue})
       .run(x, self.bytes.data(), y);
@@ -184,6 +198,9 @@ template <class A>
 void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight,
                      bool accumulate) {
   ensure(shape.rows > 0, "a weight gradient needs rows");
+  const KernelTimer timer(product_work("product, weight gradient", shape,
+                                       bytes_of<A>(shape.rows * (shape.out + shape.in), 1, 0) +
+                                           bytes_of<float>(shape.out * shape.in, 0, accumulate ? 2 : 1)));
   product({.m = shape.out, .k = shape.rows, .n = shape.in, .operand = kDTypeOf<A>,
            .packed = false, .accumulate = accumulate})
       .run(d_y, x, d_weight);

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/row_sum.h"
 #include "spikegpt/kernels/tiles.h"
@@ -117,6 +118,8 @@ HWY_EXPORT(norm_backward_narrow);
 template <class A, class X>
 void layer_norm_forward(std::int64_t rows, std::int64_t channels,
                         const LayerNormForward<A, X>& norm) noexcept {
+  const KernelTimer timer({.name = "layer norm forward",
+                           .bytes = bytes_of<A>(rows * channels, 1, 0) + bytes_of<X>(rows * channels, 1, 0)});
   parallel_for(piece_count(rows, kRowsPerTask), rows * channels, [&](std::int64_t task) {
     const Piece piece = piece_at(rows, task, kRowsPerTask);
     if constexpr (std::is_same_v<A, float>) {
@@ -132,6 +135,9 @@ void layer_norm_forward(std::int64_t rows, std::int64_t channels,
 template <class A, class X>
 void layer_norm_backward(std::int64_t rows, std::int64_t channels,
                          const LayerNormBackward<A, X>& norm) noexcept {
+  const int streams = norm.accumulate ? 3 : 2;  // x, d_x, and d_x as it was
+  const KernelTimer timer({.name = "layer norm backward",
+                           .bytes = bytes_of<A>(rows * channels, 1, 0) + bytes_of<X>(rows * channels, streams, 0)});
   const std::int64_t tasks = piece_count(rows, kRowsPerTask);
   parallel_for(tasks, [&](std::int64_t task) {
     const Piece piece = piece_at(rows, task, kRowsPerTask);

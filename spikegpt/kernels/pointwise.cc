@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/kernels/tiles.h"
@@ -160,6 +161,7 @@ void for_each_piece(std::int64_t n, const Body& body) {
 
 template <class A>
 void sigmoid_gate_forward(std::int64_t n, const A* receptance, const A* value, A* output) noexcept {
+  const KernelTimer timer({.name = "gate forward", .bytes = bytes_of<A>(n, 3, 0)});
   for_each_piece(n, [&](const Piece& p) {
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(gate_f32)(p.size, receptance + p.first, value + p.first, output + p.first);
@@ -171,6 +173,7 @@ void sigmoid_gate_forward(std::int64_t n, const A* receptance, const A* value, A
 
 template <class A>
 void sigmoid_gate_backward(std::int64_t n, const SigmoidGateBackward<A>& gate) noexcept {
+  const KernelTimer timer({.name = "gate backward", .bytes = bytes_of<A>(n, 5, 0)});
   for_each_piece(n, [&](const Piece& p) {
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(gate_gradient_f32)(p, gate);
@@ -182,6 +185,7 @@ void sigmoid_gate_backward(std::int64_t n, const SigmoidGateBackward<A>& gate) n
 
 template <class A>
 void squared_relu_backward(std::int64_t n, const A* a, A* d) noexcept {
+  const KernelTimer timer({.name = "squared relu backward", .bytes = bytes_of<A>(n, 3, 0)});
   for_each_piece(n, [&](const Piece& p) {
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(relu_gradient_f32)(p.size, a + p.first, d + p.first);
@@ -194,6 +198,7 @@ void squared_relu_backward(std::int64_t n, const A* a, A* d) noexcept {
 template <class A>
 void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout& dropout,
                   float* out) noexcept {
+  const KernelTimer timer({.name = "residual sum", .bytes = bytes_of<A>(n, 1, 2)});
   for_each_piece(n, [&](const Piece& p) {
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(add_residual_f32)(p, x, branch, dropout, out);
@@ -205,10 +210,12 @@ void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout
 
 void dropout_backward(std::int64_t n, const Dropout& dropout, float* d) noexcept {
   if (dropout.probability <= 0.0f) return;
+  const KernelTimer timer({.name = "dropout backward", .bytes = bytes_of<float>(n, 0, 2)});
   for_each_piece(n, [&](const Piece& p) { HWY_DYNAMIC_DISPATCH(drop_gradient)(p, dropout, d); });
 }
 
 void convert(std::int64_t n, const float* from, Bf16* to) noexcept {
+  const KernelTimer timer({.name = "conversion", .bytes = bytes_of<Bf16>(n, 1, 1)});
   for_each_piece(n, [&](const Piece& p) {
     HWY_DYNAMIC_DISPATCH(narrow)(p.size, from + p.first, to + p.first);
   });

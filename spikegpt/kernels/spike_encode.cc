@@ -1,5 +1,6 @@
 #include "spikegpt/kernels/spike_encode.h"
 
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/tiles.h"
 #include "spikegpt/neurons/heaviside.h"
@@ -40,6 +41,7 @@ void add_row_gradient(const EmbeddingMode& mode, const Piece& lanes, const float
 void embedding_forward(std::span<const std::int32_t> tokens, std::int64_t channels,
                        const EmbeddingMode& mode, const float* weight, float* x) noexcept {
   const auto count = static_cast<std::int64_t>(tokens.size());
+  const KernelTimer timer({.name = "embedding forward", .bytes = bytes_of<float>(count * channels, 0, 2)});
   parallel_for(piece_count(count, kTokensPerTask), [&](std::int64_t task) {
     const Piece piece = piece_at(count, task, kTokensPerTask);
     for (std::int64_t i = piece.first; i < piece.first + piece.size; ++i) {
@@ -53,6 +55,7 @@ void embedding_forward(std::span<const std::int32_t> tokens, std::int64_t channe
 void embedding_backward(std::span<const std::int32_t> tokens, std::int64_t channels,
                         const EmbeddingMode& mode, const EmbeddingBackward& embedding) noexcept {
   const auto count = static_cast<std::int64_t>(tokens.size());
+  const KernelTimer timer({.name = "embedding backward", .bytes = bytes_of<float>(count * channels, 0, 4)});
   parallel_for(piece_count(channels, kTileLanes), [&](std::int64_t task) {
     const Piece lanes = piece_at(channels, task, kTileLanes);
     for (std::int64_t i = 0; i < count; ++i) {

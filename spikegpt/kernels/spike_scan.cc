@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/tiles.h"
 #include "spikegpt/neurons/heaviside.h"
@@ -85,6 +86,7 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
     const A* HWY_RESTRICT current = scan.current + row;
     A* HWY_RESTRICT spikes = scan.spikes + row;
     A* HWY_RESTRICT distance = scan.distance ? scan.distance + row : nullptr;
+    prefetch_ahead(current, shape.channels, lanes);
     alignas(64) float z[kTileLanes];
     alignas(64) float spike[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) {
@@ -170,6 +172,8 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
     const A* HWY_RESTRICT distance = scan.distance + row;
     const D* d_spikes = scan.d_spikes + row;
     A* d_current = scan.d_current + row;
+    prefetch_ahead(distance, -shape.channels, lanes);
+    prefetch_ahead(d_spikes, -shape.channels, lanes);
     alignas(64) float d_spike[kTileLanes];
     alignas(64) float z[kTileLanes];
     alignas(64) float spike[kTileLanes];
@@ -301,6 +305,7 @@ HWY_EXPORT(spikes_bf16);
 template <class A>
 std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron,
                                 FireMode mode, const SpikeScanForward<A>& scan) noexcept {
+  const KernelTimer timer({.name = "spike scan forward", .bytes = bytes_of<A>(shape.size(), 3, 0)});
   std::atomic<std::int64_t> spikes = 0;
   parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
@@ -317,6 +322,8 @@ std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters&
 template <class A, class D>
 void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron, FireMode mode,
                          const SpikeScanBackward<A, D>& scan) noexcept {
+  const KernelTimer timer({.name = "spike scan backward",
+                           .bytes = bytes_of<A>(shape.size(), 2, 0) + bytes_of<D>(shape.size(), 1, 0)});
   const bool smooth = mode == FireMode::kSmooth;
   parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
@@ -335,6 +342,7 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
 template <class A>
 void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode,
                           const A* distance, A* spikes) noexcept {
+  const KernelTimer timer({.name = "spikes made again", .bytes = bytes_of<A>(n, 2, 0)});
   const bool smooth = mode == FireMode::kSmooth;
   parallel_for(piece_count(n), n, [&](std::int64_t task) {
     const Piece piece = piece_at(n, task);

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "spikegpt/core/inline.h"
 #include "spikegpt/kernels/shape.h"
 
 namespace spikegpt {
 
 // Neighbouring channels one scan task handles: four AVX-512 vectors, enough to hide the latency of a step.
 inline constexpr std::int64_t kTileLanes = 64;
+// The same for scans whose step is so short that longer runs of memory are worth more.
+inline constexpr std::int64_t kWideLanes = 2 * kTileLanes;
 
 // The channels [channel, channel + lanes) of sequence `batch`, all tokens.
 struct Tile {
@@ -26,16 +29,28 @@ struct Tile {
   }
 };
 
-inline std::int64_t tiles_per_sequence(const SequenceShape& shape) noexcept {
-  return (shape.channels + kTileLanes - 1) / kTileLanes;
+// Asks for a tile's part of the row that lies kTokensAhead tokens further: rows are too far apart for the processor to
+// guess. `row` is that of the present token, `step` C, or -C in a scan that runs backwards.
+inline constexpr std::int64_t kTokensAhead = 3;
+template <class T>
+SPIKEGPT_INLINE void prefetch_ahead(const T* row, std::int64_t step, std::int64_t lanes) noexcept {
+  // As a number: near the end it points behind the tensor.
+  const std::uintptr_t ahead = reinterpret_cast<std::uintptr_t>(row) +
+                               static_cast<std::uintptr_t>(kTokensAhead * step * static_cast<std::int64_t>(sizeof(T)));
+  const auto size = static_cast<std::uintptr_t>(lanes) * sizeof(T);
+  for (std::uintptr_t byte = 0; byte < size; byte += 64) __builtin_prefetch(reinterpret_cast<const void*>(ahead + byte));
 }
-inline std::int64_t tile_count(const SequenceShape& shape) noexcept {
-  return shape.batch * tiles_per_sequence(shape);
+
+inline std::int64_t tiles_per_sequence(const SequenceShape& shape, std::int64_t lanes = kTileLanes) noexcept {
+  return (shape.channels + lanes - 1) / lanes;
 }
-inline Tile tile_at(const SequenceShape& shape, std::int64_t task) noexcept {
-  const std::int64_t per_sequence = tiles_per_sequence(shape);
-  const std::int64_t channel = task % per_sequence * kTileLanes;
-  return {task / per_sequence, channel, std::min(kTileLanes, shape.channels - channel)};
+inline std::int64_t tile_count(const SequenceShape& shape, std::int64_t lanes = kTileLanes) noexcept {
+  return shape.batch * tiles_per_sequence(shape, lanes);
+}
+inline Tile tile_at(const SequenceShape& shape, std::int64_t task, std::int64_t lanes = kTileLanes) noexcept {
+  const std::int64_t per_sequence = tiles_per_sequence(shape, lanes);
+  const std::int64_t channel = task % per_sequence * lanes;
+  return {task / per_sequence, channel, std::min(lanes, shape.channels - channel)};
 }
 
 // A run of a long vector.

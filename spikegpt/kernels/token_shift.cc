@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/tiles.h"
 
@@ -23,6 +24,7 @@ SPIKEGPT_INLINE void mix_tile(const SequenceShape& shape, const TokenShiftForwar
   }
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     const std::int64_t row = tile.row(shape, t);
+    prefetch_ahead(shift.x + row, shape.channels, lanes);
     alignas(64) float now[kTileLanes];
     for (std::int64_t c = 0; c < lanes; ++c) now[c] = to_float(shift.x[row + c]);
     for (std::size_t j = 0; j < shift.mixes; ++j) {
@@ -39,47 +41,52 @@ SPIKEGPT_INLINE void mix_tile(const SequenceShape& shape, const TokenShiftForwar
   for (std::int64_t c = 0; c < lanes; ++c) shift.last[tile.state(shape) + c] = previous[c];
 }
 
-// Runs backwards: x[t] reaches mixed[t] by mu and mixed[t+1] by 1 - mu.
-template <class A>
+// Runs backwards: x[t] reaches mixed[t] by mu and mixed[t+1] by 1 - mu. One loop over the lanes, with the number of
+// mixes known, keeps all sums of a lane in registers.
+template <class A, std::size_t kMixes>
 SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBackward<A>& shift,
                                 const Tile& tile, std::int64_t lanes) {
-  alignas(64) float d_next[kTileLanes] = {};  // what mixed[t+1] sends to x[t]
-  alignas(64) float d_mu[kMaxMixes][kTileLanes] = {};
+  alignas(64) float d_next[kWideLanes] = {};  // what mixed[t+1] sends to x[t]
+  alignas(64) float d_mu[kMixes][kWideLanes] = {};
+  alignas(64) float mu[kMixes][kWideLanes];
+  alignas(64) float x[kWideLanes];  // [t]
+  for (std::int64_t c = 0; c < lanes && shape.tokens > 0; ++c) {
+    x[c] = to_float(shift.x[tile.row(shape, shape.tokens - 1) + c]);
+  }
+  for (std::size_t j = 0; j < kMixes; ++j) {
+    for (std::int64_t c = 0; c < lanes; ++c) mu[j][c] = shift.mu[j][tile.channel + c];
+  }
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
-    alignas(64) float d_x[kTileLanes];
-    alignas(64) float d_previous[kTileLanes] = {};
-    alignas(64) float step[kTileLanes];  // x[t] - x[t-1]
-    if (t > 0) {
-      const A* HWY_RESTRICT before = shift.x + row - shape.channels;
-      for (std::int64_t c = 0; c < lanes; ++c) step[c] = to_float(before[c]);
-    } else {
-      for (std::int64_t c = 0; c < lanes; ++c) {
-        step[c] = shift.previous ? shift.previous[tile.state(shape) + c] : 0.0f;
+    alignas(64) float before[kWideLanes];  // x[t-1]
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      if (t > 0) {
+        before[c] = to_float(shift.x[row - shape.channels + c]);
+      } else {
+        before[c] = shift.previous ? shift.previous[tile.state(shape) + c] : 0.0f;
       }
     }
-    const A* HWY_RESTRICT x = shift.x + row;
+    const A* d_mixed[kMixes];
+    for (std::size_t j = 0; j < kMixes; ++j) d_mixed[j] = shift.d_mixed[j] + row;
+    prefetch_ahead(shift.x + row, -shape.channels, lanes);
+    for (const A* input : d_mixed) prefetch_ahead(input, -shape.channels, lanes);
+    A* const out = shift.d_x + row;
+    SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t c = 0; c < lanes; ++c) {
-      step[c] = to_float(x[c]) - step[c];
-      d_x[c] = d_next[c];
-    }
-    for (std::size_t j = 0; j < shift.mixes; ++j) {
-      const float* HWY_RESTRICT mu = shift.mu[j] + tile.channel;
-      const A* d_mixed = shift.d_mixed[j] + row;
-      for (std::int64_t c = 0; c < lanes; ++c) {
-        const float d = to_float(d_mixed[c]);
-        d_x[c] += d * mu[c];
-        d_previous[c] += d * (1.0f - mu[c]);
-        d_mu[j][c] += d * step[c];
+      float d_x = d_next[c];
+      float d_previous = 0.0f;
+      for (std::size_t j = 0; j < kMixes; ++j) {
+        const float d = to_float(d_mixed[j][c]);
+        d_x += d * mu[j][c];
+        d_previous += d * (1.0f - mu[j][c]);
+        d_mu[j][c] += d * (x[c] - before[c]);
       }
-    }
-    A* out = shift.d_x + row;
-    for (std::int64_t c = 0; c < lanes; ++c) {
-      out[c] = from_float<A>(d_x[c]);
-      d_next[c] = d_previous[c];
+      out[c] = from_float<A>(d_x);
+      d_next[c] = d_previous;
+      x[c] = before[c];
     }
   }
-  for (std::size_t j = 0; j < shift.mixes; ++j) {
+  for (std::size_t j = 0; j < kMixes; ++j) {
     float* parts = shift.scratch + static_cast<std::int64_t>(j) * shape.batch * shape.channels + tile.state(shape);
     for (std::int64_t c = 0; c < lanes; ++c) parts[c] = d_mu[j][c];
   }
@@ -91,11 +98,18 @@ SPIKEGPT_INLINE void mix(const SequenceShape& shape, const TokenShiftForward<A>&
   if (tile.lanes == kTileLanes) return mix_tile(shape, shift, tile, kTileLanes);
   mix_tile(shape, shift, tile, tile.lanes);
 }
+template <class A, std::size_t kMixes>
+SPIKEGPT_INLINE void unmix_lanes(const SequenceShape& shape, const TokenShiftBackward<A>& shift, const Tile& tile) {
+  if (tile.lanes == kWideLanes) return unmix_tile<A, kMixes>(shape, shift, tile, kWideLanes);
+  if (tile.lanes == kTileLanes) return unmix_tile<A, kMixes>(shape, shift, tile, kTileLanes);
+  unmix_tile<A, kMixes>(shape, shift, tile, tile.lanes);
+}
 template <class A>
 SPIKEGPT_INLINE void unmix(const SequenceShape& shape, const TokenShiftBackward<A>& shift,
                            const Tile& tile) {
-  if (tile.lanes == kTileLanes) return unmix_tile(shape, shift, tile, kTileLanes);
-  unmix_tile(shape, shift, tile, tile.lanes);
+  if (shift.mixes == 3) return unmix_lanes<A, 3>(shape, shift, tile);
+  if (shift.mixes == 2) return unmix_lanes<A, 2>(shape, shift, tile);
+  unmix_lanes<A, 1>(shape, shift, tile);
 }
 
 static void mix_f32(const SequenceShape& shape, const TokenShiftForward<float>& shift,
@@ -131,6 +145,8 @@ HWY_EXPORT(unmix_bf16);
 
 template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
+  const KernelTimer timer({.name = "token shift forward",
+                           .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
   parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
@@ -143,8 +159,10 @@ void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>&
 
 template <class A>
 void token_shift_backward(const SequenceShape& shape, const TokenShiftBackward<A>& shift) noexcept {
-  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
-    const Tile tile = tile_at(shape, task);
+  const KernelTimer timer({.name = "token shift backward",
+                           .bytes = bytes_of<A>(shape.size(), 2 + static_cast<int>(shift.mixes), 0)});
+  parallel_for(tile_count(shape, kWideLanes), shape.size(), [&](std::int64_t task) {
+    const Tile tile = tile_at(shape, task, kWideLanes);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(unmix_f32)(shape, shift, tile);
     } else {

@@ -7,6 +7,11 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <bit>
+
+#include "spikegpt/core/inline.h"
+#include "spikegpt/core/kernel_log.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/tiles.h"
 #include "spikegpt/neurons/exponential.h"
@@ -52,6 +57,15 @@ SPIKEGPT_INLINE ScaledPair scale_pair(float a, float b) {
           difference < 0.0f ? b : a};
 }
 
+// A pair in one float: the exponential that is not 1, with the sign set where it is b's.
+SPIKEGPT_INLINE float pack_pair(const ScaledPair& pair) {
+  return pair.a < 1.0f ? pair.a : -pair.b;
+}
+SPIKEGPT_INLINE ScaledPair unpack_pair(float packed) {
+  const bool is_b = std::bit_cast<std::int32_t>(packed) < 0;
+  return {is_b ? 1.0f : packed, is_b ? -packed : 1.0f, 0.0f};
+}
+
 // Decay rates and bonuses of a tile.
 struct TileWeights {
   alignas(64) Lanes decay_rate;  // e^w
@@ -77,6 +91,7 @@ SPIKEGPT_INLINE void forward_scan(const SequenceShape& shape, const WkvWeights& 
     const A* HWY_RESTRICT key = scan.key + row;
     const A* HWY_RESTRICT value = scan.value + row;
     A* HWY_RESTRICT output = scan.output + row;
+    for (const A* input : {receptance, key, value}) prefetch_ahead(input, shape.channels, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float k = to_float(key[c]);
       const float v = to_float(value[c]);
@@ -96,8 +111,9 @@ SPIKEGPT_INLINE void forward_scan(const SequenceShape& shape, const WkvWeights& 
 
 // What the forward half of the backward pass leaves for its reverse half, per token of a tile.
 struct TokenRecord {
-  alignas(64) Lanes exponent;     // maximum of the output's two exponents
-  alignas(64) Lanes d_numerator;  // d_wkv / denominator, at that exponent
+  alignas(64) Lanes now;          // the pair that weighs memory and token in the output
+  alignas(64) Lanes next;         // the pair that weighs them in the next state
+  alignas(64) Lanes d_numerator;  // d_wkv / denominator
   alignas(64) Lanes wkv;
 };
 
@@ -125,9 +141,11 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
     const A* d_output = scan.d_output + row;
     A* d_receptance = scan.d_receptance + row;
     TokenRecord& record = records[t];
+    for (const A* input : {receptance, key, value, d_output}) prefetch_ahead(input, shape.channels, lanes);
     alignas(64) Lanes d_gated;
     for (std::int64_t c = 0; c < lanes; ++c) d_gated[c] = to_float(d_output[c]);
     alignas(64) Lanes d_gate;
+    alignas(64) Lanes gated;
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float k = to_float(key[c]);
       const float v = to_float(value[c]);
@@ -136,15 +154,17 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
       const float inverse = 1.0f / (now.a * state.denominator[c] + now.b);
       const float wkv = (now.a * state.numerator[c] + now.b * v) * inverse;
       const float gate = sigmoid(to_float(receptance[c]));
+      gated[c] = gate * wkv;
       d_gate[c] = d_gated[c] * wkv * gate * (1.0f - gate);
       const float d_numerator = d_gated[c] * gate * inverse;
-      record.exponent[c] = now.max;
+      record.now[c] = pack_pair(now);
       record.d_numerator[c] = d_numerator;
       record.wkv[c] = wkv;
       sums.d_time_first[c] += now.b * d_numerator * (v - wkv);
       sums.d_decay_rate[c] +=
           d_numerator * now.a * (numerator_slope[c] - wkv * denominator_slope[c]);
       const ScaledPair next = scale_pair(o - w.decay_rate[c], k);
+      record.next[c] = pack_pair(next);
       numerator_slope[c] = next.a * (numerator_slope[c] - state.numerator[c]);
       denominator_slope[c] = next.a * (denominator_slope[c] - state.denominator[c]);
       state.numerator[c] = next.a * state.numerator[c] + next.b * v;
@@ -152,6 +172,8 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
       state.max_exponent[c] = next.max;
     }
     for (std::int64_t c = 0; c < lanes; ++c) d_receptance[c] = from_float<A>(d_gate[c]);
+    if (scan.output == nullptr) continue;
+    for (std::int64_t c = 0; c < lanes; ++c) scan.output[row + c] = from_float<A>(gated[c]);
   }
   if (scan.d_state_out.numerator == nullptr) return;
   const float* d_numerator = scan.d_state_out.numerator + tile.state(shape);
@@ -162,78 +184,43 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
   }
 }
 
-// The gradient of the true sums: numerator * e^exponent and so on.
-struct TileGradient {
-  alignas(64) Lanes numerator;
-  alignas(64) Lanes denominator;
-  alignas(64) Lanes exponent;
-};
-
-// The exponent of forward's last state, which d_state_out refers to.
+// Reverse half: d_key and d_value from the gradient of the sums, which runs backwards in time. The exponents that the
+// forward half subtracted cancel from the result, so they are constants here; all weights are then between 0 and 1.
 template <class A>
-SPIKEGPT_INLINE void start_gradient(const SequenceShape& shape, const TileWeights& w,
-                                    const WkvBackward<A>& scan, const Tile& tile,
-                                    std::int64_t lanes, TileGradient& gradient) {
-  const bool given = scan.d_state_out.numerator != nullptr;
-  for (std::int64_t c = 0; c < lanes; ++c) {
-    gradient.numerator[c] = given ? scan.d_state_out.numerator[tile.state(shape) + c] : 0.0f;
-    gradient.denominator[c] = given ? scan.d_state_out.denominator[tile.state(shape) + c] : 0.0f;
-    gradient.exponent[c] = kEmptyMaxExponent;
+SPIKEGPT_INLINE void reverse(const SequenceShape& shape, const WkvBackward<A>& scan, const Tile& tile,
+                             std::int64_t lanes, const TokenRecord* HWY_RESTRICT records) {
+  alignas(64) Lanes d_numerator = {};  // of the sums after token t
+  alignas(64) Lanes d_denominator = {};
+  if (scan.d_state_out.numerator != nullptr) {
+    std::copy_n(scan.d_state_out.numerator + tile.state(shape), lanes, d_numerator);
+    std::copy_n(scan.d_state_out.denominator + tile.state(shape), lanes, d_denominator);
   }
-  if (!given) return;
-  TileState state;
-  state.load(scan.in, tile.state(shape), lanes);
-  for (std::int64_t t = 0; t < shape.tokens; ++t) {
-    const A* key = scan.key + tile.row(shape, t);
-    for (std::int64_t c = 0; c < lanes; ++c) {
-      const float decayed = state.max_exponent[c] - w.decay_rate[c];
-      const float k = to_float(key[c]);
-      state.max_exponent[c] = decayed < k ? k : decayed;
-    }
-  }
-  for (std::int64_t c = 0; c < lanes; ++c) gradient.exponent[c] = -state.max_exponent[c];
-}
-
-// Reverse half: d_key and d_value from the gradient of the sums, which runs backwards in time.
-template <class A>
-SPIKEGPT_INLINE void reverse(const SequenceShape& shape, const TileWeights& w,
-                             const WkvBackward<A>& scan, const Tile& tile, std::int64_t lanes,
-                             const TokenRecord* HWY_RESTRICT records) {
-  TileGradient gradient;
-  start_gradient(shape, w, scan, tile, lanes, gradient);
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
-    const A* HWY_RESTRICT key = scan.key + row;
     const A* HWY_RESTRICT value = scan.value + row;
     A* HWY_RESTRICT d_key = scan.d_key + row;
     A* HWY_RESTRICT d_value = scan.d_value + row;
     const TokenRecord& record = records[t];
+    prefetch_ahead(value, -shape.channels, lanes);
+    SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t c = 0; c < lanes; ++c) {
-      const float k = to_float(key[c]);
       const float v = to_float(value[c]);
-      const float d_numerator = record.d_numerator[c];
-      const float d_denominator = -d_numerator * record.wkv[c];
-      const float now = fast_exp(w.time_first[c] + k - record.exponent[c]);
-      const float later = fast_exp(k + gradient.exponent[c]);
-      const float from_now = now * d_numerator;
-      const float from_later = later * gradient.numerator[c];
+      const float wkv = record.wkv[c];
+      const float d_output = record.d_numerator[c];
+      const ScaledPair now = unpack_pair(record.now[c]);
+      const ScaledPair next = unpack_pair(record.next[c]);
+      const float from_now = now.b * d_output;
+      const float from_later = next.b * d_numerator[c];
       d_value[c] = from_float<A>(from_now + from_later);
-      d_key[c] = from_float<A>(from_now * (v - record.wkv[c]) + from_later * v +
-                               later * gradient.denominator[c]);
-      const ScaledPair sum = scale_pair(gradient.exponent[c] - w.decay_rate[c], -record.exponent[c]);
-      gradient.numerator[c] = sum.a * gradient.numerator[c] + sum.b * d_numerator;
-      gradient.denominator[c] = sum.a * gradient.denominator[c] + sum.b * d_denominator;
-      gradient.exponent[c] = sum.max;
+      d_key[c] = from_float<A>(from_now * (v - wkv) + from_later * v + next.b * d_denominator[c]);
+      const float to_memory = now.a * d_output;
+      d_numerator[c] = next.a * d_numerator[c] + to_memory;
+      d_denominator[c] = next.a * d_denominator[c] - to_memory * wkv;
     }
   }
   if (scan.d_state_in.numerator == nullptr) return;
-  TileState state;
-  state.load(scan.in, tile.state(shape), lanes);
-  for (std::int64_t c = 0; c < lanes; ++c) {
-    const float scale = fast_exp(gradient.exponent[c] + state.max_exponent[c]);
-    scan.d_state_in.numerator[tile.state(shape) + c] = scale * gradient.numerator[c];
-    scan.d_state_in.denominator[tile.state(shape) + c] = scale * gradient.denominator[c];
-  }
+  std::copy_n(d_numerator, lanes, scan.d_state_in.numerator + tile.state(shape));
+  std::copy_n(d_denominator, lanes, scan.d_state_in.denominator + tile.state(shape));
 }
 
 template <class A>
@@ -243,7 +230,7 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const WkvWeights&
   const TileWeights w(weights, tile, lanes);
   TileSums sums;
   replay(shape, w, scan, tile, lanes, records, sums);
-  reverse(shape, w, scan, tile, lanes, records);
+  reverse(shape, scan, tile, lanes, records);
   float* d_time_decay = parts + tile.state(shape);
   float* d_time_first = parts + shape.batch * shape.channels + tile.state(shape);
   for (std::int64_t c = 0; c < lanes; ++c) {
@@ -312,6 +299,7 @@ HWY_EXPORT(wkv_backward_bf16);
 template <class A>
 void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
                  const WkvForward<A>& scan) noexcept {
+  const KernelTimer timer({.name = "WKV forward", .bytes = bytes_of<A>(shape.size(), 4, 0)});
   parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
@@ -325,6 +313,7 @@ void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
 template <class A>
 void wkv_backward(const SequenceShape& shape, const WkvWeights& weights,
                   const WkvBackward<A>& scan) noexcept {
+  const KernelTimer timer({.name = "WKV backward", .bytes = bytes_of<A>(shape.size(), 7, 0)});
   parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task, int worker) {
     const Tile tile = tile_at(shape, task);
     if constexpr (std::is_same_v<A, float>) {
@@ -338,7 +327,7 @@ void wkv_backward(const SequenceShape& shape, const WkvWeights& weights,
 }
 
 std::int64_t wkv_scratch_size(const SequenceShape& shape) noexcept {
-  constexpr std::int64_t kFloatsPerRecord = 3 * kTileLanes;
+  constexpr std::int64_t kFloatsPerRecord = 4 * kTileLanes;
   return weight_parts_size(shape) + thread_count() * shape.tokens * kFloatsPerRecord;
 }
 

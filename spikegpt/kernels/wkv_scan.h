@@ -48,6 +48,7 @@ struct WkvBackward {
   const A* d_output = nullptr;
   WkvState in{};          // as forward had it; null = empty
   WkvState d_state_out{}; // gradient of numerator and denominator of forward's `out`, max_exponent held fixed; or null
+  A* output = nullptr;        // forward's, made again; or null
   A* d_receptance = nullptr;  // may be d_output
   A* d_key = nullptr;
   A* d_value = nullptr;

@@ -5,6 +5,7 @@
 #include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
+#include "spikegpt/neurons/lif.h"
 
 namespace spikegpt {
 namespace {
@@ -20,8 +21,13 @@ class Planner {
 
   Activations<A> run() {
     Activations<A> all;
-    embedding(all);
     const bool keep_all = plan_.trainable && !plan_.recompute;
+    // What rounding leaves of a distance tells a spike from none, but not two spikes from one.
+    remakes_stream_ = keep_all && config_.is_spikegpt() && !lif_parameters(config_).thresholds().is_graded();
+    embedding(all);
+    remade_input_ = narrow();
+    if (!config_.is_event()) remade_hidden_ = narrow();
+    if (remakes_stream_) remade_middle_ = floats(N_ * C_);
     for (int layer = 0; layer < config_.n_layer; ++layer) {
       const bool kinds_differ = layer == 1 && config_.has_ffn_pre();
       const bool fresh = keep_all || layer == 0 || kinds_differ;
@@ -42,7 +48,12 @@ class Planner {
     all.embedded = floats(N_ * C_);
     all.ln0_mean = floats(N_);
     all.ln0_inverse_std = floats(N_);
+    if (remakes_stream_) all.remade_residual = floats(N_ * C_);
     for (int layer = 0; layer <= config_.n_layer; ++layer) {
+      if (remakes_stream_ && (layer % 2 == 1 || layer == config_.n_layer)) {
+        all.residual.push_back(all.remade_residual);
+        continue;
+      }
       all.residual.push_back(plan_.trainable || layer < 2 ? floats(N_ * C_)
                                                          : all.residual[all.residual.size() - 2]);
     }
@@ -50,7 +61,8 @@ class Planner {
 
   BlockActivations<A> block(int layer) {
     BlockActivations<A> block;
-    block.middle = floats(N_ * C_);
+    block.remakes_stream = remakes_stream_;
+    block.middle = remakes_stream_ ? remade_middle_ : floats(N_ * C_);
     block.first = half(layer == 0 && config_.has_ffn_pre());
     block.second = half(true);
     return block;
@@ -60,7 +72,7 @@ class Planner {
     MixActivations<A> half;
     half.mean = floats(N_);
     half.inverse_std = floats(N_);
-    half.input = narrow();
+    half.input = remade_input_;
     half.receptance = narrow();
     half.value = narrow();
     if (config_.is_event()) half.input_distance = narrow();
@@ -72,7 +84,7 @@ class Planner {
       half.hidden = wide();
     } else {
       half.key = narrow();
-      half.hidden = narrow();
+      half.hidden = config_.is_event() ? narrow() : remade_hidden_;
       if (config_.is_event()) half.hidden_distance = narrow();
       if (config_.attention_norm) {
         half.hidden_mean = floats(N_);
@@ -96,7 +108,7 @@ class Planner {
   void scratch(Scratch<A>& scratch) {
     for (A*& buffer : scratch.narrow) buffer = narrow();
     scratch.wide[0] = wide();
-    if (plan_.trainable) scratch.wide[1] = wide();
+    if (plan_.trainable && config_.is_event()) scratch.wide[1] = wide();
     scratch.branch = narrow();
     const SequenceShape shape = plan_.shape(config_);
     const SequenceShape hidden = {shape.batch, shape.tokens, config_.hidden_size()};
@@ -109,6 +121,10 @@ class Planner {
   Arena& arena_;
   const std::int64_t N_;
   const std::int64_t C_;
+  bool remakes_stream_ = false;
+  A* remade_input_ = nullptr;
+  A* remade_hidden_ = nullptr;
+  float* remade_middle_ = nullptr;
 };
 
 }  // namespace

@@ -11,17 +11,18 @@
 
 namespace spikegpt {
 
-// Of one half of a block: a time mix or a channel mix with the norm in front and the neurons around it.
+// Of one half of a block: a time mix or a channel mix with the norm in front and the neurons around it. What is "remade"
+// is the same memory in all halves and does not survive the next: the backward pass makes it again.
 template <class A>
 struct MixActivations {
   float* mean = nullptr;         // [N] of the norm; N = B * T
   float* inverse_std = nullptr;  // [N]
-  A* input = nullptr;            // [N, C] what the projections read: LN output, or spikes in `event`
+  A* input = nullptr;            // [N, C] what the projections read: LN output, or spikes in `event`; remade
   A* input_distance = nullptr;   // [N, C] event
   A* receptance = nullptr;       // [N, C]
   A* key = nullptr;              // time mix [N, C]; channel mix of `event` [N, 4C]
   A* value = nullptr;            // [N, C]
-  A* hidden = nullptr;           // time mix [N, C] sigmoid(r) * wkv; channel mix [N, 4C] relu(k)^2
+  A* hidden = nullptr;           // time mix [N, C] sigmoid(r) * wkv, remade but in `event`; channel mix [N, 4C] relu(k)^2
   float* hidden_mean = nullptr;  // [N] of attention_norm
   float* hidden_inverse_std = nullptr;
   A* hidden_distance = nullptr;  // event: of the neurons behind `hidden` or `key`
@@ -31,6 +32,7 @@ struct MixActivations {
 template <class A>
 struct BlockActivations {
   float* middle = nullptr;  // [N, C] residual stream between the halves
+  bool remakes_stream = false;  // `middle` is remade, from the input of the block and the spikes that were added
   MixActivations<A> first;
   MixActivations<A> second;
 };
@@ -39,7 +41,7 @@ struct BlockActivations {
 template <class A>
 struct Scratch {
   std::array<A*, 4> narrow{};  // [N, C] each
-  std::array<A*, 2> wide{};    // [N, 4C] each; the second in `event` or training only
+  std::array<A*, 2> wide{};    // [N, 4C] each; the second to train `event` only
   A* branch = nullptr;         // [N, C] output of a half on its way to the residual stream, or its gradient
   float* sums = nullptr;       // for the reductions of kernels
 };
@@ -50,7 +52,10 @@ struct Activations {
   float* embedded = nullptr;     // [N, C] before ln0
   float* ln0_mean = nullptr;     // [N]
   float* ln0_inverse_std = nullptr;
-  std::vector<float*> residual;  // n_layer + 1 of [N, C]: the input of every block, and the last output
+  // n_layer + 1 of [N, C]: the input of every block, and the last output. Where spikes remake the stream, only every
+  // second one and the last are there when the backward pass begins; all others share `remade_residual`.
+  std::vector<float*> residual;
+  float* remade_residual = nullptr;  // null where all are kept
   std::vector<BlockActivations<A>> blocks;  // all the same memory unless activations are kept
   float* out_mean = nullptr;     // [N] of ln_out
   float* out_inverse_std = nullptr;

@@ -20,14 +20,14 @@ bool is_halved_after(const ModelConfig& config, int layer) {
   return config.published_rescale && (layer + 1) % kRescaleBlocks == 0;
 }
 
-Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable)
+Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward)
     : layer_(layer),
       sites_(block_sites(config, layer)),
-      channel_mix_(config, layer, BlockHalf::kSecond, precision, trainable) {
+      channel_mix_(config, layer, BlockHalf::kSecond, precision, backward) {
   if (layer == 0 && config.has_ffn_pre()) {
-    ffn_pre_.emplace(config, layer, BlockHalf::kFirst, precision, trainable);
+    ffn_pre_.emplace(config, layer, BlockHalf::kFirst, precision, backward);
   } else {
-    time_mix_.emplace(config, layer, precision, trainable);
+    time_mix_.emplace(config, layer, precision, backward);
   }
 }
 
@@ -87,9 +87,7 @@ void Block::forward(const Pass<A>& pass, const BlockWeights& weights, BlockActiv
 
   read_residual(pass, weights.ln2, sites_.input2, keep.middle, keep.second);
   channel_mix_.forward(pass, weights.ffn, keep.second, branch);
-  Dropout dropout = pass.dropout;
-  dropout.stream += static_cast<std::uint64_t>(layer_);
-  residual_add(size, keep.middle, fire_output(pass, sites_.output2, keep.second), dropout, x_out);
+  residual_add(size, keep.middle, fire_output(pass, sites_.output2, keep.second), dropout_of(pass), x_out);
 }
 
 // scratch.branch = gradient of a half's output, from the gradient of the residual stream.
@@ -121,17 +119,51 @@ void Block::input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, in
 }
 
 template <class A>
+Dropout Block::dropout_of(const Pass<A>& pass) const {
+  Dropout dropout = pass.dropout;
+  dropout.stream += static_cast<std::uint64_t>(layer_);
+  return dropout;
+}
+
+template <class A>
+void Block::remake_middle(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x) const {
+  A* const spikes = pass.scratch->narrow[0];
+  spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.first.output_distance, spikes);
+  residual_add(pass.shape.size(), x, spikes, Dropout{}, keep.middle);
+}
+
+template <class A>
+void Block::remake_output(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, float* x_out) const {
+  A* const spikes = pass.scratch->narrow[0];
+  remake_middle(pass, keep, x);
+  spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.second.output_distance, spikes);
+  residual_add(pass.shape.size(), keep.middle, spikes, dropout_of(pass), x_out);
+}
+
+// keep.input as read_residual made it.
+template <class A>
+void Block::remake_input(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
+                         const MixActivations<A>& keep) const {
+  if (input_site >= 0) {
+    return spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.input_distance, keep.input);
+  }
+  layer_norm_forward<A>(pass.shape.rows(), pass.shape.channels,
+                        {.x = x, .weight = norm.weight, .bias = norm.bias, .y = keep.input});
+}
+
+template <class A>
 void Block::backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep,
                      const float* x, float* d_x, const BlockWeights& gradients) const {
   A* const branch = pass.scratch->branch;
-  Dropout dropout = pass.dropout;
-  dropout.stream += static_cast<std::uint64_t>(layer_);
-  dropout_backward(pass.shape.size(), dropout, d_x);
+  dropout_backward(pass.shape.size(), dropout_of(pass), d_x);
   output_gradient(pass, sites_.output2, keep.second, d_x);
+  if (keep.remakes_stream) remake_middle(pass, keep, x);
+  remake_input(pass, weights.ln2, sites_.input2, keep.middle, keep.second);
   channel_mix_.backward(pass, weights.ffn, keep.second, branch, branch, gradients.ffn);
   input_gradient(pass, weights.ln2, sites_.input2, keep.second, keep.middle, d_x, gradients.ln2);
 
   output_gradient(pass, sites_.output1, keep.first, d_x);
+  remake_input(pass, weights.ln1, sites_.input1, x, keep.first);
   if (time_mix_) {
     time_mix_->backward(pass, weights.att, keep.first, branch, branch, gradients.att);
   } else {
@@ -148,5 +180,8 @@ template void Block::backward(const Pass<float>&, const BlockWeights&, const Blo
                               const float*, float*, const BlockWeights&) const;
 template void Block::backward(const Pass<Bf16>&, const BlockWeights&, const BlockActivations<Bf16>&,
                               const float*, float*, const BlockWeights&) const;
+
+template void Block::remake_output(const Pass<float>&, const BlockActivations<float>&, const float*, float*) const;
+template void Block::remake_output(const Pass<Bf16>&, const BlockActivations<Bf16>&, const float*, float*) const;
 
 }  // namespace spikegpt

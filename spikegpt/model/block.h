@@ -17,7 +17,7 @@ bool is_halved_after(const ModelConfig& config, int layer);
 
 class Block {
  public:
-  Block(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
+  Block(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward);
   // For forward passes; reads `packed`, which must outlive it.
   Block(const ModelConfig& config, int layer, const PackedBlock& packed);
 
@@ -34,7 +34,18 @@ class Block {
   void backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep,
                 const float* x, float* d_x, const BlockWeights& gradients) const;
 
+  // As forward computed it, x_out again from x and the distances that were kept; needs keep.remakes_stream.
+  template <class A>
+  void remake_output(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, float* x_out) const;
+
  private:
+  template <class A>
+  Dropout dropout_of(const Pass<A>& pass) const;
+  template <class A>
+  void remake_middle(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x) const;
+  template <class A>
+  void remake_input(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
+                    const MixActivations<A>& keep) const;
   template <class A>
   void read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
                      MixActivations<A>& keep) const;

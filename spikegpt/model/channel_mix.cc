@@ -16,15 +16,15 @@ int hidden_site(const ModelConfig& config, int layer, BlockHalf half) {
 }  // namespace
 
 ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
-                       bool trainable)
+                       BackwardWeights* backward)
     : layer_(layer),
       half_(half),
       hidden_site_(hidden_site(config, layer, half)),
       squares_(hidden_site_ < 0 || config.squared_current),
       hidden_size_(config.hidden_size()),
-      receptance_(config.n_embd, config.n_embd, precision, trainable),
-      key_(config.hidden_size(), config.n_embd, precision, trainable),
-      value_(config.n_embd, config.hidden_size(), precision, trainable) {}
+      receptance_(config.n_embd, config.n_embd, precision, backward),
+      key_(config.hidden_size(), config.n_embd, precision, backward),
+      value_(config.n_embd, config.hidden_size(), precision, backward) {}
 
 ChannelMix::ChannelMix(const ModelConfig& config, int layer, BlockHalf half, const PackedChannelMix& packed)
     : layer_(layer),

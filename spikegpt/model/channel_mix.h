@@ -15,7 +15,7 @@ enum class BlockHalf : std::uint8_t { kFirst, kSecond };
 class ChannelMix {
  public:
   ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
-             bool trainable);
+             BackwardWeights* backward);
   // For forward passes; reads `packed`, which must outlive it.
   ChannelMix(const ModelConfig& config, int layer, BlockHalf half, const PackedChannelMix& packed);
 

@@ -47,16 +47,22 @@ class NetworkOf final : public TrainableNetwork {
   NetworkOf(const ModelConfig& config, const NetworkOptions& options)
       : config_(config),
         plan_(options.plan),
-        head_(config.vocab_size, config.n_embd, options.precision, options.plan.trainable),
+        backward_weights_(options.precision),
+        head_(config.vocab_size, config.n_embd, options.precision, backward_weights()),
         activity_(config) {
     for (int layer = 0; layer < config.n_layer; ++layer) {
-      blocks_.emplace_back(config, layer, options.precision, options.plan.trainable);
+      blocks_.emplace_back(config, layer, options.precision, backward_weights());
     }
     allocate();
   }
 
   NetworkOf(const PackedModel& model, const ActivationPlan& plan, PackedRunner& runner)
-      : config_(model.config()), plan_(plan), head_(model.head()), packed_(&model), activity_(config_) {
+      : config_(model.config()),
+        plan_(plan),
+        backward_weights_(GemmPrecision::kF32),
+        head_(model.head()),
+        packed_(&model),
+        activity_(config_) {
     ensure(!plan.trainable, "a packed model is not trainable");
     for (int layer = 0; layer < config_.n_layer; ++layer) {
       blocks_.emplace_back(config_, layer, model.blocks()[static_cast<std::size_t>(layer)]);
@@ -73,6 +79,7 @@ class NetworkOf final : public TrainableNetwork {
       blocks_[i].pack(weights_.weights.blocks[i], published_scale(config_, static_cast<int>(i)));
     }
     head_.pack(weights_.weights.head);
+    backward_weights_.forget();
   }
 
   void forward(const TokenBatch& batch, const RunOptions& run) override {
@@ -138,7 +145,8 @@ class NetworkOf final : public TrainableNetwork {
     if (!all_finite({keep_.residual[0], size})) return "ln0 of block 0";
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const bool kept = plan_.trainable && !plan_.recompute;
-      if (kept && !all_finite({keep_.blocks[i].middle, size})) {
+      if (keep_.residual[i + 1] == keep_.remade_residual && i + 1 < blocks_.size()) continue;
+      if (kept && !keep_.blocks[i].remakes_stream && !all_finite({keep_.blocks[i].middle, size})) {
         return fmt::format("the {} of block {}",
                            i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
       }
@@ -152,6 +160,8 @@ class NetworkOf final : public TrainableNetwork {
   std::size_t memory_in_bytes() const override { return memory_.size(); }
 
  private:
+  BackwardWeights* backward_weights() { return plan_.trainable ? &backward_weights_ : nullptr; }
+
   void allocate() {
     Arena sizing;
     plan_activations<A>(config_, plan_, sizing);
@@ -207,6 +217,9 @@ class NetworkOf final : public TrainableNetwork {
     read_out_backward(gradients);
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       if (plan_.recompute) repeat_block(i);
+      if (keep_.residual[i] == keep_.remade_residual) {
+        blocks_[i - 1].remake_output(pass_, keep_.blocks[i - 1], keep_.residual[i - 1], keep_.residual[i]);
+      }
       blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
                           keep_.d_residual, gradients.blocks[i]);
       if (i > 0) stage_done(static_cast<int>(i));
@@ -317,6 +330,7 @@ class NetworkOf final : public TrainableNetwork {
 
   ModelConfig config_;
   ActivationPlan plan_;
+  BackwardWeights backward_weights_;
   std::vector<Block> blocks_;
   Linear head_;
   Bound weights_;

@@ -41,13 +41,13 @@ void shift_backward(const Pass<A>& pass, int layer, const TimeMixWeights& weight
 
 }  // namespace
 
-TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable)
+TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward)
     : layer_(layer),
       hidden_site_(block_sites(config, layer).hidden1),
-      receptance_(config.n_embd, config.n_embd, precision, trainable),
-      key_(config.n_embd, config.n_embd, precision, trainable),
-      value_(config.n_embd, config.n_embd, precision, trainable),
-      output_(config.n_embd, config.n_embd, precision, trainable) {}
+      receptance_(config.n_embd, config.n_embd, precision, backward),
+      key_(config.n_embd, config.n_embd, precision, backward),
+      value_(config.n_embd, config.n_embd, precision, backward),
+      output_(config.n_embd, config.n_embd, precision, backward) {}
 
 TimeMix::TimeMix(const ModelConfig& config, int layer, const PackedTimeMix& packed)
     : layer_(layer),
@@ -107,15 +107,10 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   A* const d_value = d_key + pass.shape.size();
   A* const d_receptance = d_hidden;
 
-  const A* hidden = keep.hidden;
-  if (hidden_site_ >= 0) {
-    spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.hidden_distance,
-                         mixed_r);
-    hidden = mixed_r;
-  }
-  output_.backward_weight(rows, d_out, hidden, gradients.output);
   output_.backward_input(rows, d_out, d_hidden);
   if (hidden_site_ >= 0) {
+    spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.hidden_distance, mixed_r);
+    output_.backward_weight(rows, d_out, mixed_r, gradients.output);
     neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
                                   .distance = keep.hidden_distance, .d_spikes = d_hidden,
                                   .current = keep.hidden, .gain = weights.gain,
@@ -135,6 +130,7 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   scan.value = keep.value;
   scan.d_output = d_hidden;
   if (pass.state_in != nullptr) scan.in = pass.state_in->block(layer_).wkv;
+  if (hidden_site_ < 0) scan.output = keep.hidden;
   scan.d_receptance = d_receptance;
   scan.d_key = d_key;
   scan.d_value = d_value;
@@ -142,6 +138,7 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   scan.d_time_first = gradients.time_first;
   scan.scratch = pass.scratch->sums;
   wkv_backward(pass.shape, {weights.time_decay, weights.time_first}, scan);
+  if (hidden_site_ < 0) output_.backward_weight(rows, d_out, keep.hidden, gradients.output);
 
   token_shift_forward(pass.shape, shift_of<A>(pass, layer_, weights, keep.input, nullptr));
   receptance_.backward_weight(rows, d_receptance, mixed_r, gradients.receptance);

@@ -10,7 +10,7 @@ namespace spikegpt {
 
 class TimeMix {
  public:
-  TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, bool trainable);
+  TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward);
   // For forward passes; reads `packed`, which must outlive it.
   TimeMix(const ModelConfig& config, int layer, const PackedTimeMix& packed);
 

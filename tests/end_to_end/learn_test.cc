@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <numbers>
 
 #include "spikegpt/model/model_files.h"
@@ -277,6 +278,44 @@ TEST_F(BenchTest, TrainingSteps) {
   EXPECT_EQ(json.at("ctx_len"), 16);
   EXPECT_GT(json.at("tokens_per_second").get<double>(), 0.0);
   EXPECT_GT(json.at("peak_memory_mb").get<double>(), 1.0);
+  EXPECT_GT(json.at("limits").at("gflops").get<double>(), 0.0);
+  EXPECT_GT(json.at("limits").at("read_gbytes").get<double>(), 0.0);
+}
+
+TEST_F(BenchTest, TheBreakdownAccountsForTheWholeStep) {
+  const ProgramResult result = run({"bench", "train", "--preset", "nano", "--batch-size", "1", "--ctx-len", "16",
+                                    "--steps", "3", "--json", "--precision", "f32"});
+  expect_success(result);
+  const Json json = Json::parse(result.out).at("train");
+  std::map<std::string, Json> rows;
+  double share = 0.0;
+  double products = 0.0;
+  for (const Json& row : json.at("breakdown")) {
+    rows[row.at("name").get<std::string>()] = row;
+    share += row.at("share").get<double>();
+    EXPECT_GE(row.at("share").get<double>(), 0.0) << row.dump();
+    if (row.contains("gflops")) products += row.at("share").get<double>();
+  }
+  EXPECT_NEAR(share, 1.0, 1e-9);
+  EXPECT_NEAR(json.at("share_outside_products").get<double>(), 1.0 - products, 1e-9);
+  const double layers = json.at("n_layer").get<double>();
+  EXPECT_EQ(rows.at("WKV forward").at("calls").get<double>(), layers);
+  EXPECT_EQ(rows.at("WKV backward").at("calls").get<double>(), layers);
+  EXPECT_EQ(rows.at("spike scan backward").at("calls").get<double>(), 2 * layers);
+  for (const char* kind : {"product forward, head", "product, input gradient, head", "product, weight gradient, head"}) {
+    EXPECT_EQ(rows.at(kind).at("calls").get<double>(), 1.0) << kind;
+  }
+  EXPECT_EQ(rows.at("Adam").at("calls").get<double>(), 1.0);
+}
+
+TEST_F(BenchTest, ABaselineThatCannotRunIsRefused) {
+  const Args bench = {"bench", "train", "--preset", "nano", "--ctx-len", "16"};
+  Args no_script = bench;
+  no_script.insert(no_script.end(), {"--baseline", "nowhere.py"});
+  expect_refused(run(no_script), 1, {"nowhere.py", "does not exist"});
+  Args wrong_arch = bench;
+  wrong_arch.insert(wrong_arch.end(), {"--arch", "event", "--baseline", "nowhere.py"});
+  expect_refused(run(wrong_arch), 1, {"event", "--baseline"});
 }
 
 TEST_F(BenchTest, Kernels) {
