@@ -18,7 +18,7 @@
 #define SPIKEGPT_KERNELS_WHOLE_PRODUCT_ONCE
 namespace spikegpt {
 
-constexpr std::int64_t kWholeTileRows = 6;  // rows of x that share a load of weights
+constexpr std::int64_t kRowPadding = 6;  // rows of x are padded to whole tiles of any instruction set
 constexpr std::int64_t kWholeTile = 64;     // most outputs computed at once
 
 // What dot products the CPU has.
@@ -135,7 +135,10 @@ struct Bytes {
 };
 #endif
 
-constexpr std::int64_t kVectors = kManyRegisters ? 4 : 2;  // of outputs; with kWholeTileRows all registers
+// A tile, rows of x times vectors of outputs: its sums, a load of weights and products on their way fill the registers.
+constexpr std::int64_t kRows = kManyRegisters ? 6 : 3;
+constexpr std::int64_t kVectors = kManyRegisters ? 4 : 2;
+static_assert(kRowPadding % kRows == 0);
 
 // The weights of the outputs from j on, [units, kVectors vectors].
 template <class Dots, class W>
@@ -152,7 +155,7 @@ SPIKEGPT_INLINE void lay_out(const Panel& panel, std::int64_t j, std::int32_t* H
   }
 }
 
-// kWholeTileRows rows of x from `row` on times the outputs from j on, into y [kWholeTileRows, kWholeTile].
+// kRows rows of x from `row` on times the outputs from j on, into y [kRows, kWholeTile].
 template <class Dots, class W>
 SPIKEGPT_INLINE void whole_tile(const WholeTask& task, const Panel& panel, std::int64_t row, std::int64_t j,
                                 float* HWY_RESTRICT y) {
@@ -165,20 +168,20 @@ SPIKEGPT_INLINE void whole_tile(const WholeTask& task, const Panel& panel, std::
   const std::int32_t* HWY_RESTRICT starts = task.inputs.starts.data() + row * groups;
   const std::int32_t* HWY_RESTRICT weights = task.weights;
   for (std::int64_t group = 0; group < groups; ++group) {
-    IntVector sum[kWholeTileRows][kVectors];
-    for (std::int64_t r = 0; r < kWholeTileRows; ++r) {
+    IntVector sum[kRows][kVectors];
+    for (std::int64_t r = 0; r < kRows; ++r) {
       for (auto& v : sum[r]) v = hn::Set(Int(), starts[r * groups + group]);
     }
     const std::int64_t end = std::min(units, (group + 1) * group_units);
     for (std::int64_t u = group * group_units; u < end; ++u, weights += kVectors * lanes) {
       IntVector weight[kVectors];
       for (std::int64_t v = 0; v < kVectors; ++v) weight[v] = hn::LoadU(Int(), weights + v * lanes);
-      for (std::int64_t r = 0; r < kWholeTileRows; ++r) {
+      for (std::int64_t r = 0; r < kRows; ++r) {
         const auto value = hn::Set(Int(), x[r * units + u]);
         for (std::int64_t v = 0; v < kVectors; ++v) sum[r][v] = Dots::add(sum[r][v], weight[v], value);
       }
     }
-    for (std::int64_t r = 0; r < kWholeTileRows; ++r) {
+    for (std::int64_t r = 0; r < kRows; ++r) {
       for (std::int64_t v = 0; v < kVectors; ++v) {
         float* const out = y + r * kWholeTile + v * lanes;
         const auto before = group == 0 ? hn::Zero(df) : hn::LoadU(df, out);
@@ -192,12 +195,12 @@ template <class Dots, class W>
 static void multiply(const WholeTask& task) {
   const std::int64_t width = kVectors * static_cast<std::int64_t>(hn::Lanes(Int()));
   const Panel panel = panel_of(*task.product.matrix, task.part);
-  alignas(64) float y[kWholeTileRows * kWholeTile];
+  alignas(64) float y[kRows * kWholeTile];
   for (std::int64_t j = panel.begin; j < panel.end; j += width) {
     lay_out<Dots, W>(panel, j, task.weights);
-    for (std::int64_t row = 0; row < task.rows; row += kWholeTileRows) {
+    for (std::int64_t row = 0; row < task.rows; row += kRows) {
       whole_tile<Dots, W>(task, panel, row, j, y);
-      const std::int64_t count = std::min(kWholeTileRows, task.rows - row);
+      const std::int64_t count = std::min(kRows, task.rows - row);
       for (std::int64_t r = 0; r < count; ++r) {
         put(task.product, y + r * kWholeTile, {task.part.panel, j, j + width}, row + r);
       }
@@ -281,7 +284,7 @@ bool WholeRunner::take_inputs(std::int64_t rows, std::span<const PackedProduct> 
     if (inputs_of_[p] != p) continue;
     const PackedMatrix& matrix = *products[p].matrix;
     WholeInputs& inputs = inputs_[p];
-    const std::int64_t padded_rows = round_up(rows, kWholeTileRows);
+    const std::int64_t padded_rows = round_up(rows, kRowPadding);
     inputs.units_per_row = round_up(matrix.inputs(), inputs_per_unit(dots)) / inputs_per_unit(dots);
     reserve(inputs.units, padded_rows * inputs.units_per_row);
     reserve(inputs.starts, padded_rows * matrix.groups());
