@@ -5,6 +5,8 @@
 
 #include "spikegpt/cli/bench_decode.h"
 #include "spikegpt/cli/bench_kernels.h"
+#include "spikegpt/cli/bench_prefill.h"
+#include "spikegpt/cli/bench_timer.h"
 #include "spikegpt/cli/bench_train.h"
 #include "spikegpt/cli/command.h"
 #include "spikegpt/core/error.h"

@@ -192,39 +192,6 @@ Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types
   return rows;
 }
 
-Json bench_prefill(const DecodeModel& model, const std::vector<WeightType>& types) {
-  Json rows = Json::array();
-  const std::int64_t chunk = std::min<std::int64_t>(256, static_cast<std::int64_t>(model.text.size()));
-  for (const WeightType type : types) {
-    const PackedModel packed(model.config, model.parameters.data(), default_pack_options(model.config, type));
-    Session session(packed, chunk);
-    const auto prompt = std::span(model.text).first(static_cast<std::size_t>(chunk));
-    session.feed(prompt);
-    session.runner().work = {};
-    session.runner().seconds = 0.0;
-    std::int64_t reads = 0;
-    double best = 1e9;
-    const Timer all;
-    while (reads < 3 || all.seconds() < kSecondsPerRow) {
-      const Timer timer;
-      session.feed(prompt);
-      best = std::min(best, timer.seconds());
-      ++reads;
-    }
-    const double in_products = session.runner().seconds / all.seconds();
-    const ProductWork& work = session.runner().work;
-    const auto operations = static_cast<double>(2 * work.multiply_accumulates + work.accumulates) / static_cast<double>(reads);
-    Json row;
-    row["type"] = name_of(type);
-    row["chunk"] = chunk;
-    row["tokens_per_second"] = static_cast<double>(chunk) / best;
-    row["share_in_products"] = in_products;
-    row["product_gflops"] = 1e-9 * operations / (best * in_products);
-    rows.push_back(row);
-  }
-  return rows;
-}
-
 Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens) {
   const PackedModel packed(model.config, model.parameters.data(), default_pack_options(model.config, type));
   Session session(packed);
@@ -312,16 +279,6 @@ void print_decode(const Json& rows) {
                row["path"].get<std::string>(), row["token_shift"].get<std::string>(), speed,
                1e-6 * row["weight_bytes_per_token"].get<double>(), 100.0 * row["share_of_read_bandwidth"].get<double>(),
                100.0 * row["firing_rate"].get<double>(), speed / dense[row["type"].get<std::string>()]);
-  }
-  fmt::print("\n");
-}
-
-void print_prefill(const Json& rows) {
-  fmt::print("{:<6} {:>8} {:>10} {:>14} {:>12}\n", "type", "chunk", "tokens/s", "in products", "GFLOP/s");
-  for (const Json& row : rows) {
-    fmt::print("{:<6} {:>8} {:>10.0f} {:>12.0f} % {:>12.1f}\n", row["type"].get<std::string>(), row["chunk"].get<int>(),
-               row["tokens_per_second"].get<double>(), 100.0 * row["share_in_products"].get<double>(),
-               row["product_gflops"].get<double>());
   }
   fmt::print("\n");
 }

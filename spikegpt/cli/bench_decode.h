@@ -1,4 +1,4 @@
-// Speed of decoding and of reading prompts, for dense and event-driven products and every weight type.
+// Speed of decoding, for dense and event-driven products and every weight type.
 #pragma once
 
 #include <cstdint>
@@ -38,15 +38,12 @@ double write_bandwidth(std::size_t bytes);
 // Rows {type, path, token_shift, tokens_per_second, weight_bytes_per_token,
 // share_of_read_bandwidth, firing_rate, ...}: dense in both layouts of the token shift, and events.
 Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types);
-// Rows {type, chunk, tokens_per_second, share_of_products}.
-Json bench_prefill(const DecodeModel& model, const std::vector<WeightType>& types);
 // Microseconds per token near the given positions of one endless stream.
 Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens);
 // Rows {type, density, speedup} and {type, break_even}: one matrix shape, many copies, too large for the caches.
 Json bench_events(const ModelConfig& config, const std::vector<WeightType>& types);
 
 void print_decode(const Json& rows);
-void print_prefill(const Json& rows);
 void print_stream(const Json& json);
 void print_events(const Json& json);
 // Speed-up against density, a curve for every type.

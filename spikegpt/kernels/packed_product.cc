@@ -13,109 +13,11 @@
 #include <cstring>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/kernels/packed_weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using Float = hn::ScalableTag<float>;
-using Short = hn::ScalableTag<std::int16_t>;
-using FloatVector = hn::Vec<Float>;
-using ShortVector = hn::Vec<Short>;
-
-// The outputs [begin, end) of one panel of a matrix.
-struct Panel {
-  const std::uint8_t* rows;
-  const std::byte* scales;
-  std::int64_t inputs;
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;  // 32 vector registers, else 16
-
-// bf16 values from `values` + j on.
-SPIKEGPT_INLINE FloatVector load_bf16(const void* values, std::int64_t j) {
-  const hn::RebindToUnsigned<Float> du;
-  const hn::Rebind<std::uint16_t, Float> half;
-  const auto bits = hn::LoadU(half, static_cast<const std::uint16_t*>(values) + j);
-  return hn::BitCast(Float(), hn::ShiftLeft<16>(hn::PromoteTo(du, bits)));
-}
-
-// How each type is read. `as_float(row, j)` are the stored values of the outputs from j on, `as_short` the same as
-// 16-bit integers; `finish` makes a sum of them, over the inputs of one group, part of y.
-struct F32Weights {
-  static constexpr std::int64_t kRowBytes = 4 * kPanelWidth;
-  static constexpr std::int64_t kGroup = 0;  // all inputs
-  static constexpr bool kWhole = false;
-  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    return hn::LoadU(Float(), reinterpret_cast<const float*>(row) + j);
-  }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t, std::int64_t) {
-    return sum;
-  }
-};
-
-struct Bf16Weights {
-  static constexpr std::int64_t kRowBytes = 2 * kPanelWidth;
-  static constexpr std::int64_t kGroup = 0;
-  static constexpr bool kWhole = false;
-  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    return load_bf16(row, j);
-  }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t, std::int64_t) {
-    return sum;
-  }
-};
-
-struct Int8Weights {
-  static constexpr std::int64_t kRowBytes = kPanelWidth;
-  static constexpr std::int64_t kGroup = 0;
-  static constexpr bool kWhole = true;
-  static constexpr int kLargest = 127;
-  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    const hn::RebindToSigned<Float> di;
-    const hn::Rebind<std::int8_t, Float> narrow;
-    const auto q = hn::LoadU(narrow, reinterpret_cast<const std::int8_t*>(row) + j);
-    return hn::ConvertTo(Float(), hn::PromoteTo(di, q));
-  }
-  SPIKEGPT_INLINE static ShortVector as_short(const std::uint8_t* row, std::int64_t j) {
-    const hn::Rebind<std::int8_t, Short> narrow;
-    return hn::PromoteTo(Short(), hn::LoadU(narrow, reinterpret_cast<const std::int8_t*>(row) + j));
-  }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte* scales, std::int64_t,
-                                            std::int64_t j) {
-    return hn::Mul(sum, hn::LoadU(Float(), reinterpret_cast<const float*>(scales) + j));
-  }
-};
-
-struct Int4Weights {
-  static constexpr std::int64_t kRowBytes = kPanelWidth / 2;
-  static constexpr std::int64_t kGroup = kInt4Group;
-  static constexpr bool kWhole = true;
-  static constexpr int kLargest = 8;
-  template <class Wide, class V = hn::Vec<Wide>>
-  SPIKEGPT_INLINE static V nibbles(const std::uint8_t* row, std::int64_t j) {
-    using T = hn::TFromD<Wide>;
-    const hn::Rebind<std::uint8_t, Wide> narrow;
-    constexpr std::int64_t kHalf = kInt4Block / 2;
-    const std::int64_t in_block = j % kInt4Block;
-    const auto bytes = hn::LoadU(narrow, row + j / kInt4Block * kHalf + in_block % kHalf);
-    const V wide = hn::PromoteTo(Wide(), bytes);
-    const V nibble = in_block < kHalf ? hn::And(wide, hn::Set(Wide(), T{15})) : hn::ShiftRight<4>(wide);
-    return hn::Sub(nibble, hn::Set(Wide(), T{kInt4Offset}));
-  }
-  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    return hn::ConvertTo(Float(), nibbles<hn::RebindToSigned<Float>>(row, j));
-  }
-  SPIKEGPT_INLINE static ShortVector as_short(const std::uint8_t* row, std::int64_t j) {
-    return nibbles<Short>(row, j);
-  }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector before, FloatVector sum, const std::byte* scales,
-                                            std::int64_t group, std::int64_t j) {
-    return hn::Add(before, hn::Mul(sum, load_bf16(scales, group * kPanelWidth + j)));
-  }
-};
 
 // The next group of inputs in a list: entries [begin, end) lie in `group`.
 struct Group {
@@ -307,35 +209,12 @@ SPIKEGPT_INLINE void with_type(WeightType type, Function&& function) {
   }
 }
 
-// Moves a finished panel row to its place in y.
-SPIKEGPT_INLINE void put(const PackedProduct& product, const float* HWY_RESTRICT from, const PanelPart& part,
-                         std::int64_t row) {
-  const std::int64_t outputs = product.matrix->outputs();
-  const std::int64_t first = part.panel * kPanelWidth + part.begin;
-  const std::int64_t count = std::clamp<std::int64_t>(outputs - first, 0, part.end - part.begin);
-  float* HWY_RESTRICT y = product.y + row * outputs + first;
-  from += part.begin;
-  if (!product.squared_relu) {
-    std::memcpy(y, from, static_cast<std::size_t>(count) * sizeof(float));
-    return;
-  }
-  for (std::int64_t j = 0; j < count; ++j) {
-    const float positive = from[j] > 0.0f ? from[j] : 0.0f;
-    y[j] = positive * positive;
-  }
-}
-
-SPIKEGPT_INLINE Panel panel_of(const PackedMatrix& matrix, const PanelPart& part) {
-  return {reinterpret_cast<const std::uint8_t*>(matrix.panel(part.panel)), matrix.panel_scales(part.panel),
-          matrix.inputs(), part.begin, part.end};
-}
-
 static void event_panel(const PackedProduct& product, const ActiveInputs& active, const PanelPart& part,
                         std::int64_t row) {
   alignas(64) float y[kPanelWidth];
   with_type(product.matrix->type(),
             [&](auto type) { gather_panel<decltype(type)>(panel_of(*product.matrix, part), active, y); });
-  put(product, y, part, row);
+  put(product, y + part.begin, part, row);
 }
 
 // Rows [first, first + rows) of one panel.
@@ -347,7 +226,7 @@ static void dense_panel(const PackedProduct& product, const PanelPart& part, std
     with_type(product.matrix->type(), [&](auto type) {
       dense_rows<decltype(type)>(weights, count, product.x + row * weights.inputs, y);
     });
-    for (std::int64_t r = 0; r < count; ++r) put(product, y + r * kPanelWidth, part, row + r);
+    for (std::int64_t r = 0; r < count; ++r) put(product, y + r * kPanelWidth + part.begin, part, row + r);
   }
 }
 
@@ -358,6 +237,7 @@ HWY_AFTER_NAMESPACE();
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/parallel.h"
+#include "spikegpt/kernels/panel_parts.h"
 
 namespace spikegpt {
 namespace {
@@ -365,38 +245,18 @@ namespace {
 HWY_EXPORT(event_panel);
 HWY_EXPORT(dense_panel);
 
+constexpr std::int64_t kWholeRows = 8;     // below, laying the weights out for dot products costs more than it saves
 constexpr std::int64_t kRowsPerTask = 48;  // a panel stays in the second-level cache for these
 
-// The panels of all products, one behind the other, whole or in halves where they are few.
-class Parts {
- public:
-  explicit Parts(std::span<const PackedProduct> products) : products_(products) {
-    for (const PackedProduct& product : products) panels_ += product.matrix->panels();
-    parts_per_panel_ = panels_ < kFewPanels ? 2 : 1;
-  }
-  std::int64_t count() const { return panels_ * parts_per_panel_; }
-
-  struct Part {
-    const PackedProduct& product;
-    std::size_t index;  // of the product
-    PanelPart place;
-  };
-  Part at(std::int64_t part) const {
-    std::int64_t panel = part / parts_per_panel_;
-    std::size_t i = 0;
-    while (panel >= products_[i].matrix->panels()) panel -= products_[i++].matrix->panels();
-    const std::int64_t width = kPanelWidth / parts_per_panel_;
-    const std::int64_t begin = part % parts_per_panel_ * width;
-    return {products_[i], i, {panel, begin, begin + width}};
-  }
-
- private:
-  static constexpr std::int64_t kFewPanels = 6;
-
-  std::span<const PackedProduct> products_;
-  std::int64_t panels_ = 0;
-  std::int64_t parts_per_panel_ = 1;
-};
+void multiply_dense(std::int64_t rows, std::span<const PackedProduct> products) {
+  const std::int64_t blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  const PanelParts parts(products);
+  parallel_for(parts.count() * blocks, [&](std::int64_t task) {
+    const PanelParts::Part part = parts.at(task / blocks);
+    const std::int64_t first = task % blocks * kRowsPerTask;
+    HWY_DYNAMIC_DISPATCH(dense_panel)(part.product, part.place, first, std::min(kRowsPerTask, rows - first));
+  });
+}
 
 std::int64_t bytes_per_input(const PackedMatrix& matrix) { return matrix.panels() * matrix.row_bytes(); }
 
@@ -440,9 +300,9 @@ void PackedRunner::run(std::int64_t rows, std::span<const PackedProduct> product
 }
 
 void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> products) {
-  const Parts parts(products);
+  const PanelParts parts(products);
   parallel_for(parts.count(), [&](std::int64_t task) {
-    const Parts::Part part = parts.at(task);
+    const PanelParts::Part part = parts.at(task);
     for (std::int64_t r = 0; r < rows; ++r) {
       HWY_DYNAMIC_DISPATCH(event_panel)(part.product, active(part.index, r), part.place, r);
     }
@@ -462,13 +322,8 @@ void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> 
 }
 
 void PackedRunner::run_dense(std::int64_t rows, std::span<const PackedProduct> products) {
-  const std::int64_t blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  const Parts parts(products);
-  parallel_for(parts.count() * blocks, [&](std::int64_t task) {
-    const Parts::Part part = parts.at(task / blocks);
-    const std::int64_t first = task % blocks * kRowsPerTask;
-    HWY_DYNAMIC_DISPATCH(dense_panel)(part.product, part.place, first, std::min(kRowsPerTask, rows - first));
-  });
+  const bool whole = rows >= kWholeRows && WholeRunner::fits(products) && whole_.run(rows, products);
+  if (!whole) multiply_dense(rows, products);
   for (const PackedProduct& product : products) {
     work.multiply_accumulates += rows * product.matrix->inputs() * product.matrix->outputs();
     work.weight_bytes += static_cast<std::int64_t>(product.matrix->size_in_bytes());

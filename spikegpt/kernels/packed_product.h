@@ -1,5 +1,5 @@
 // Products with packed weights: gathered where inputs are silent, dense where they are not. Both add an output's terms
-// in the order of the inputs, so that which one ran, how many rows ran at once, and on how many threads, changes no bit
+// in the order of the inputs, or as integers, whose sums are exact (whole_product.h), so that which one ran, how many rows ran at once, and on how many threads, changes no bit
 // of the result. (Only a CPU without fused multiply-add may round dense products of graded inputs otherwise.)
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "spikegpt/kernels/active_inputs.h"
 #include "spikegpt/kernels/packed_matrix.h"
+#include "spikegpt/kernels/whole_product.h"
 
 namespace spikegpt {
 
@@ -70,6 +71,7 @@ class PackedRunner {
 
   std::vector<ActiveInputs> lists_;     // [products, kMaxEventRows]
   std::vector<std::size_t> list_of_;    // products that share x share a list
+  WholeRunner whole_;
 };
 
 }  // namespace spikegpt

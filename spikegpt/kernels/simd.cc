@@ -26,7 +26,12 @@ namespace {
 
 HWY_EXPORT(this_target);
 
+// Highway's next set above AVX-512 stands for VNNI: nothing is compiled for it, kernels ask simd_has_vnni().
+constexpr std::int64_t kVnni = HWY_AVX3_DL;
+constexpr std::int64_t kAllTargets = HWY_TARGETS | ((HWY_TARGETS & HWY_AVX3) != 0 ? kVnni : 0);
+
 std::string name_of_target(std::int64_t target) {
+  if (target == kVnni) return "avx512vnni";
   if (target == HWY_AVX3) return "avx512";
   if (target == HWY_STATIC_TARGET) return "baseline";
   std::string name = hwy::TargetName(target);
@@ -37,21 +42,23 @@ std::string name_of_target(std::int64_t target) {
 
 }  // namespace
 
-std::string simd_target() { return name_of_target(HWY_DYNAMIC_DISPATCH(this_target)()); }
+bool simd_has_vnni() { return (kAllTargets & kVnni & hwy::SupportedTargets()) != 0; }
+
+std::string simd_target() { return name_of_target(simd_has_vnni() ? kVnni : HWY_DYNAMIC_DISPATCH(this_target)()); }
 
 void set_simd_target(std::string_view name) {
   hwy::SetSupportedTargetsForTest(0);
   if (name == "best") return;
   const std::int64_t supported = hwy::SupportedTargets();
   std::string known;
-  for (std::int64_t rest = HWY_TARGETS; rest != 0; rest &= rest - 1) {
+  for (std::int64_t rest = kAllTargets; rest != 0; rest &= rest - 1) {
     const std::int64_t target = rest & -rest;
     known += known.empty() ? name_of_target(target) : ", " + name_of_target(target);
     if (name_of_target(target) != name) continue;
     if ((supported & target) == 0) {
       throw Error(ErrorKind::kUnsupported, "this CPU cannot run the instruction set \"{}\"", name);
     }
-    hwy::SetSupportedTargetsForTest(target);
+    hwy::SetSupportedTargetsForTest(target == kVnni ? kVnni | HWY_AVX3 : target);
     return;
   }
   throw Error(ErrorKind::kInvalidArgument,

@@ -130,7 +130,7 @@ constexpr const char* type_name() {
 inline const std::vector<std::string>& simd_targets() {
   static const std::vector<std::string> targets = [] {
     std::vector<std::string> names;
-    for (const char* name : {"baseline", "avx2", "avx512"}) {
+    for (const char* name : {"baseline", "avx2", "avx512", "avx512vnni"}) {
       try {
         set_simd_target(name);
         names.emplace_back(name);

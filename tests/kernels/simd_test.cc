@@ -26,6 +26,8 @@ TEST(Simd, EveryInstructionSetOfThisCpuIsTested) {
   EXPECT_EQ(runs("avx512"),
             __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+  EXPECT_EQ(runs("avx512vnni"), runs("avx512") && __builtin_cpu_supports("avx512vnni") &&
+                                    __builtin_cpu_supports("avx512vbmi2"));
 #endif
 }
 
