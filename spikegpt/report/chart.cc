@@ -174,6 +174,17 @@ std::string script_data(const ChartFigure& figure) {
   return fmt::format("<script type=\"application/json\">{}</script>\n", escape_script(json.dump()));
 }
 
+// The point of a curve near x, or null: the curve says nothing there.
+const Point* point_near(const ChartFigure& figure, const Curve& curve, double x, const Extent& extent) {
+  constexpr double kNear = 0.02;  // of the axis, as in the script
+  const auto distance = [&](const Point& p) { return std::abs(extent.fraction(p.x) - extent.fraction(x)); };
+  const Point* nearest = nullptr;
+  for (const Point& p : curve.points) {
+    if (shows(figure, p) && distance(p) < kNear && (nearest == nullptr || distance(p) < distance(*nearest))) nearest = &p;
+  }
+  return nearest;
+}
+
 // Some of the places, and what the curves are there.
 std::string table_of(const ChartFigure& figure) {
   HtmlTable table;
@@ -182,19 +193,19 @@ std::string table_of(const ChartFigure& figure) {
   for (const Curve& curve : figure.curves) {
     if (curve.style == CurveStyle::kFaint) continue;
     table.header.push_back(curve.name);
-    for (const Point& p : thinned(curve.points, kTableRows)) places.insert(p.x);
+    for (const Point& p : thinned(curve.points, kTableRows)) {
+      if (shows(figure, p)) places.insert(p.x);
+    }
   }
+  const Extent extent = x_extent(figure);
   const std::vector<double> all(places.begin(), places.end());
-  const std::size_t stride = (all.size() + kTableRows - 1) / kTableRows;
-  for (std::size_t i = 0; i < all.size(); i += std::max<std::size_t>(stride, 1)) {
+  const std::size_t stride = std::max<std::size_t>((all.size() + kTableRows - 1) / kTableRows, 1);
+  for (std::size_t i = 0; i < all.size(); i += stride) {
     std::vector<std::string> row = {fmt::format("{:.6g}", all[i])};
     for (const Curve& curve : figure.curves) {
       if (curve.style == CurveStyle::kFaint) continue;
-      const auto near = std::min_element(curve.points.begin(), curve.points.end(), [&](const Point& a, const Point& b) {
-        return std::abs(a.x - all[i]) < std::abs(b.x - all[i]);
-      });
-      const bool shown = near != curve.points.end() && std::isfinite(near->y);
-      row.push_back(shown ? fmt::format("{:.5g}", near->y) : "-");
+      const Point* const point = point_near(figure, curve, all[i], extent);
+      row.push_back(point != nullptr ? fmt::format("{:.5g}", point->y) : "-");
     }
     table.rows.push_back(std::move(row));
   }
