@@ -27,7 +27,7 @@ struct CompareFlags {
     app.add_option("--valid", valid, "held-out text instead");
     app.add_option("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json")->capture_default_str();
     app.add_option("--out", out, "folder for the models, compare.json, compare.md and compare.html")->required();
-    app.add_option("--preset", preset, "named size: see spikegpt inspect --presets")->capture_default_str();
+    app.add_option("--preset", preset, "named size (spikegpt inspect --presets), unless flags under Model say otherwise")->capture_default_str();
     app.add_option("--archs", archs, "which of rwkv, spikegpt, event")->delimiter(',')->capture_default_str()->check(CLI::IsMember({"rwkv", "spikegpt", "event"}));
     app.add_option("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3")->delimiter(',')->capture_default_str();
     app.add_option("--energy-tokens", energy_tokens, "held-out tokens to count operations on")

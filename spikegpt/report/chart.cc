@@ -54,7 +54,14 @@ Extent x_extent(const ChartFigure& figure) {
       if (shows(figure, p)) values.push_back(p.x);
     }
   }
-  return extent_of(values, figure.log_x);
+  Extent extent = extent_of(values, figure.log_x);
+  const bool only_dots = std::all_of(figure.curves.begin(), figure.curves.end(), [](const Curve& curve) { return curve.style == CurveStyle::kDots; });
+  if (only_dots && !figure.log_x) {  // no dot on the edge
+    const double room = 0.1 * (extent.high - extent.low);
+    extent.low -= room;
+    extent.high += room;
+  }
+  return extent;
 }
 
 // With some room above and below.

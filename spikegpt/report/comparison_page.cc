@@ -63,7 +63,6 @@ ChartFigure scatter(const Comparison& comparison, const char* title, const std::
   ChartFigure chart;
   chart.title = title;
   chart.x_label = x_label;
-  chart.log_x = true;
   const std::vector<std::string> archs = archs_of(comparison);
   for (std::size_t i = 0; i < archs.size(); ++i) {
     Curve curve = {archs[i], {}, i, CurveStyle::kDots};

@@ -26,7 +26,9 @@ TEST_F(ReportTest, APageOfARunThatWasResumed) {
   int samples = 0;
   for (const Json& line : metrics("model")) {
     samples += line.contains("sample");
-    if (line.contains("valid_loss")) EXPECT_EQ(line.at("site_firing_rates").size(), 8u);
+    if (line.contains("valid_loss")) {
+      EXPECT_EQ(line.at("site_firing_rates").size(), 8u);
+    }
   }
   EXPECT_EQ(samples, 3);
   // The run goes on as if the page were not there.
