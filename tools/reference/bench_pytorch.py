@@ -237,7 +237,7 @@ def measure(args):
     return {
         "tokens_per_second": round(args.batch * args.tokens * len(seconds) / sum(seconds), 1),
         "best_tokens_per_second": round(args.batch * args.tokens / min(seconds), 1),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         "step_seconds": [round(s, 3) for s in seconds],
         "step_cpu_seconds": [round(s, 3) for s in cpu_seconds],
         "loss": round(loss.item(), 4),
