@@ -245,7 +245,7 @@ namespace {
 HWY_EXPORT(event_panel);
 HWY_EXPORT(dense_panel);
 
-constexpr std::int64_t kWholeRows = 8;     // below, laying the weights out for dot products costs more than it saves
+constexpr std::int64_t kWholeRows = 4;     // below, laying the weights out for dot products costs what it saves
 constexpr std::int64_t kRowsPerTask = 48;  // a panel stays in the second-level cache for these
 
 void multiply_dense(std::int64_t rows, std::span<const PackedProduct> products) {
