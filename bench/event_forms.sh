@@ -8,6 +8,7 @@ spikegpt=${SPIKEGPT:-build/release/spikegpt}
 binary="--arch event --v-reset 0 --spike-levels 1 --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
 soft="--arch event --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
 graded="--arch event --binary-embedding true --alpha 2"
+priced="--arch event --rate-weight 0.9 --rate-target 0.14"  # the default form
 
 run() {
   local name=$1
@@ -32,7 +33,8 @@ cases() {
   for seed in 1 2 3; do
     run "rwkv-s$seed" --arch rwkv --seed $seed
     run "spikegpt-s$seed" --arch spikegpt --seed $seed
-    run "event-s$seed" --arch event --rate-weight 0.9 --rate-target 0.14 --seed $seed
+    # shellcheck disable=SC2086
+    run "event-s$seed" $priced --seed $seed
   done
   # shellcheck disable=SC2086
   {
@@ -53,6 +55,11 @@ cases() {
     run cost2 $graded --rate-weight 2 --rate-target 0.14
     run cost0.7-embedding $graded --rate-weight 0.7 --rate-target 0.14 --binary-embedding false
     run cost0.7-alpha1 $graded --rate-weight 0.7 --rate-target 0.14 --alpha 1
+    run attention-norm $priced --attention-norm true
+    run learnable-tau $priced --learnable-tau true
+    run norm-and-tau $priced --attention-norm true --learnable-tau true
+    run alpha0.5 $priced --alpha 0.5
+    run gain1 $priced --initial-gain 1
     run cost0.7-alpha4 $graded --rate-weight 0.7 --rate-target 0.14 --alpha 4
   }
 }
