@@ -2,6 +2,7 @@
 
 #include <ctime>
 #include <sstream>
+#include <utility>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
@@ -38,6 +39,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step
 }
 
 void MetricsLog::write(const StepReport& report, double seconds, double tokens_per_second) {
+  if (!session_.is_null()) write_line(std::exchange(session_, nullptr));
   Json json;
   json["step"] = report.step;
   json["loss"] = report.loss;
@@ -58,16 +60,14 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
                               {"train/tokens_per_second", tokens_per_second}});
 }
 
-void MetricsLog::write(std::int64_t step, const SessionRecord& session, double seconds) {
-  Json json;
-  json["step"] = step;
-  json["session"] = {{"host", session.host},
+void MetricsLog::begin_session(std::int64_t step, const SessionRecord& session, double seconds) {
+  session_["step"] = step;
+  session_["session"] = {{"host", session.host},
                      {"simd", session.simd},
                      {"precision", session.precision},
                      {"threads", session.threads},
                      {"unix_time", session.unix_time}};
-  json["seconds"] = seconds;
-  write_line(json);
+  session_["seconds"] = seconds;
 }
 
 void MetricsLog::write(std::int64_t step, const EvaluationResult& result, const std::vector<SpikeSite>& sites,

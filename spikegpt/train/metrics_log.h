@@ -32,9 +32,11 @@ class MetricsLog {
   // Starts a new file, or goes on with an old one from which lines after `last_step` are removed. Throws Error (kIo).
   MetricsLog(const std::filesystem::path& path, std::int64_t last_step);
 
+  // Written together with the next step, so that a session that makes none leaves nothing behind.
+  void begin_session(std::int64_t step, const SessionRecord& session, double seconds);
+
   // Each throws Error (kIo).
   void write(const StepReport& report, double seconds, double tokens_per_second);
-  void write(std::int64_t step, const SessionRecord& session, double seconds);
   // `sites` names what result.site_rates holds.
   void write(std::int64_t step, const EvaluationResult& result, const std::vector<SpikeSite>& sites, double seconds);
   void write_sample(std::int64_t step, const std::string& text, double seconds);
@@ -46,6 +48,7 @@ class MetricsLog {
 
   std::filesystem::path path_;
   std::ofstream file_;
+  Json session_;  // not written yet; null = none
   EventLog events_;
 };
 

@@ -249,7 +249,7 @@ void TrainingRun::roll_back(const Error& cause) {
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
-  metrics_->write(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))), clock_->seconds());
+  metrics_->begin_session(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))), clock_->seconds());
   tell_notes(observer);
   std::int64_t evaluated = trainer_->steps_done();
   if (evaluated == 0) outcome.first = outcome.last = evaluate(observer);

@@ -98,12 +98,18 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
   expect_success(run(args("model")));
   std::vector<int> steps;
   std::vector<int> evaluations;
+  std::size_t samples = 0;
   for (const Json& line : metrics("model")) {
     const int step = line.at("step").get<int>();
     if (line.contains("valid_loss")) {
       evaluations.push_back(step);
       EXPECT_NEAR(line.at("valid_bits").get<double>(),
                   line.at("valid_loss").get<double>() / std::numbers::ln2, 1e-9);
+      continue;
+    }
+    if (line.contains("sample")) {
+      EXPECT_EQ(step, evaluations.back()) << "a sample follows its evaluation";
+      ++samples;
       continue;
     }
     steps.push_back(step);
@@ -126,6 +132,7 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
   for (int i = 0; i < 40; ++i) all[static_cast<std::size_t>(i)] = i + 1;
   EXPECT_EQ(steps, all);
   EXPECT_EQ(evaluations, (std::vector<int>{0, 20, 40}));
+  EXPECT_EQ(samples, 2u) << "none before the first step";
 }
 
 TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
