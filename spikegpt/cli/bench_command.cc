@@ -131,11 +131,9 @@ int bench(const BenchFlags& flags) {
   Json json;
   json["simd"] = simd_target();
   json["threads"] = thread_count();
+  if (flags.wants("train")) json["train"] = bench_train(train_bench(flags, config));  // refuses a baseline that cannot run
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
-  if (flags.wants("train")) {
-    json["train"] = bench_train(train_bench(flags, config));
-    if (!flags.json) print_train(json["train"]);
-  }
+  if (flags.wants("train") && !flags.json) print_train(json["train"]);
   if (flags.wants("kernels")) {
     json["kernels"] = bench_kernels(config, flags.batch_size, gemm_precision(flags.precision));
     if (!flags.json) print_kernels(json["kernels"]);

@@ -130,7 +130,7 @@ TEST_F(LongRunTest, DozensOfKillsLoseNothing) {
 TEST_F(LongRunTest, TheBestModelIsKeptApart) {
   // A learning rate that spoils now and then what was learned.
   write("valid.txt", small_text(300));
-  make_model("model", {"--steps", "100", "--eval-every", "10", "--lr", "8e-2", "--schedule", "constant", "--precision", "f32",
+  make_model("model", {"--steps", "100", "--eval-every", "5", "--lr", "2e-1", "--schedule", "constant", "--precision", "f32",
                        "--valid", "valid.txt", "--eval-tokens", "0", "--retries", "0", "--loss-spike", "0"});
   std::vector<double> losses;
   for (const Json& line : metrics("model")) {
