@@ -9,10 +9,10 @@
 #include <numeric>
 
 #include "spikegpt/cli/bench_timer.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
-#include "spikegpt/data/text_corpus.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/text/tokenizer.h"
@@ -130,9 +130,7 @@ DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source) 
   }
   if (!data.empty()) {
     if (folder.empty()) throw Error(ErrorKind::kInvalidArgument, "--data needs --model: random weights have no tokenizer");
-    const EncodedFile text = encode_text_file(data, *load_tokenizer(folder));
-    model.text.resize(static_cast<std::size_t>(std::min<std::int64_t>(text.tokens->size(), 1 << 16)));
-    text.tokens->read(0, model.text);
+    model.text = read_first_tokens(data, *load_tokenizer(folder), 1 << 16);
   } else {
     RandomStream random(1, RandomPurpose::kBatch);
     for (int i = 0; i < 4096; ++i) {

@@ -10,10 +10,10 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/parallel.h"
-#include "spikegpt/data/text_corpus.h"
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/kernels/simd.h"
 #include "spikegpt/model/model_files.h"
@@ -89,9 +89,7 @@ class Check {
   explicit Check(const CheckFlags& flags) : packed_(open_model(flags.folder, {.type = flags.type})), config_(packed_.config()) {
     config_.dropout = 0.0;
     const auto tokenizer = load_tokenizer(flags.folder);
-    const EncodedFile text = encode_text_file(flags.data, *tokenizer);
-    tokens_.resize(static_cast<std::size_t>(std::min(flags.tokens, text.tokens->size())));
-    text.tokens->read(0, tokens_);
+    tokens_ = read_first_tokens(flags.data, *tokenizer, flags.tokens);
     if (!is_packed_folder(flags.folder)) trainable_ = load_model(flags.folder);
   }
 

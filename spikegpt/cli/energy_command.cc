@@ -7,9 +7,9 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
-#include "spikegpt/data/text_corpus.h"
 #include "spikegpt/energy/accounting.h"
 #include "spikegpt/model/model_files.h"
 
@@ -198,10 +198,8 @@ int run(const EnergyFlags& flags) {
   PriceTable prices = load_prices(flags.table);
   const StoredModel model = load_model(flags.folder);
   const auto tokenizer = load_tokenizer(flags.folder);
-  const EncodedFile text = encode_text_file(flags.data, *tokenizer);
-  const std::int64_t size = flags.max_tokens > 0 ? std::min(flags.max_tokens, text.tokens->size()) : text.tokens->size();
-  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
-  text.tokens->read(0, tokens);
+  const std::vector<TokenId> tokens = read_first_tokens(flags.data, *tokenizer, flags.max_tokens);
+  const std::int64_t size = std::ssize(tokens);
   install_stop_handler();
   StatusLine status;
   const auto before = measured_joules();

@@ -6,8 +6,8 @@
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/spike_report.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
-#include "spikegpt/data/text_corpus.h"
 #include "spikegpt/energy/text_pass.h"
 #include "spikegpt/model/model_files.h"
 
@@ -61,10 +61,8 @@ int run(const SpikesFlags& flags) {
     throw Error(ErrorKind::kInvalidArgument, "{}: arch {} has no neurons", flags.folder.string(), model.config.arch);
   }
   const auto tokenizer = load_tokenizer(flags.folder);
-  const EncodedFile text = encode_text_file(flags.data, *tokenizer);
-  const std::int64_t size = flags.max_tokens > 0 ? std::min(flags.max_tokens, text.tokens->size()) : text.tokens->size();
-  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
-  text.tokens->read(0, tokens);
+  const std::vector<TokenId> tokens = read_first_tokens(flags.data, *tokenizer, flags.max_tokens);
+  const std::int64_t size = std::ssize(tokens);
   install_stop_handler();
   watch(flags, model, tokens, statistics);
   const SpikeReport report = {statistics, flags.saturated, flags.folder.filename().string()};

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/data/text_corpus.h"
 
 namespace spikegpt::cli {
 
@@ -28,6 +29,14 @@ std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view 
   }
   if (ids.empty()) throw Error(ErrorKind::kInvalidArgument, "{} holds no token ids", where);
   return ids;
+}
+
+std::vector<TokenId> read_first_tokens(const std::filesystem::path& path, const Tokenizer& tokenizer, std::int64_t limit) {
+  const EncodedFile text = encode_text_file(path, tokenizer);
+  const std::int64_t size = limit > 0 ? std::min(limit, text.tokens->size()) : text.tokens->size();
+  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
+  text.tokens->read(0, tokens);
+  return tokens;
 }
 
 }  // namespace spikegpt::cli
