@@ -60,6 +60,7 @@ cases() {
     run norm-and-tau $priced --attention-norm true --learnable-tau true
     run alpha0.5 $priced --alpha 0.5
     run gain1 $priced --initial-gain 1
+    run event-head $priced --event-head true
     run cost0.7-alpha4 $graded --rate-weight 0.7 --rate-target 0.14 --alpha 4
   }
 }
