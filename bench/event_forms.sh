@@ -60,6 +60,9 @@ cases() {
     run norm-and-tau $priced --attention-norm true --learnable-tau true
     run alpha0.5 $priced --alpha 0.5
     run gain1 $priced --initial-gain 1
+    run gain4 $priced --initial-gain 4
+    run gain3 $priced --initial-gain 3 --rate-weight 2
+    run gain4-priced $priced --initial-gain 4 --rate-weight 3
     run event-head $priced --event-head true
     run cost0.7-alpha4 $graded --rate-weight 0.7 --rate-target 0.14 --alpha 4
   }
