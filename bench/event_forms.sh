@@ -61,6 +61,8 @@ cases() {
     run alpha0.5 $priced --alpha 0.5
     run gain1 $priced --initial-gain 1
     run gain4 $priced --initial-gain 4
+    run gain2.2 $priced --initial-gain 2.2 --rate-weight 1.5
+    run gain2.5-priced $priced --initial-gain 2.5 --rate-weight 2.2
     run gain2.5 $priced --initial-gain 2.5 --rate-weight 1.5
     run gain3 $priced --initial-gain 3 --rate-weight 2
     run gain4-priced $priced --initial-gain 4 --rate-weight 3
