@@ -47,7 +47,7 @@ function(spikegpt_test name)
   if(sources)
     add_executable(test_${name} ${sources})
     spikegpt_compile_options(test_${name})
-    target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest_main)
+    target_link_libraries(test_${name} PRIVATE ${ARGN} test_places GTest::gtest_main)
     gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600
                          ENVIRONMENT OMP_WAIT_POLICY=passive
                          TEST_PREFIX "${name}." WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

@@ -7,6 +7,11 @@
 
 namespace spikegpt::cli {
 
+// Exit statuses other than 0.
+inline constexpr int kFailure = 1;
+inline constexpr int kUsageError = 2;
+inline constexpr int kInterrupted = 130;  // as a shell reports a program that Ctrl-C ended
+
 // Adds its flags to `app` and returns what runs when the command was given. The result is the exit status.
 using Registrar = std::function<int()> (*)(CLI::App& app);
 

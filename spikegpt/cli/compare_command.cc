@@ -14,8 +14,6 @@
 namespace spikegpt::cli {
 namespace {
 
-constexpr int kStopped = 130;
-
 // Model settings that would not make sense for all three, or that the data decide.
 const std::vector<std::string> kFixedModel = {"arch",         "vocab_size",   "binary_embedding", "event_head",      "published_rescale", "tau",
                                               "v_threshold",  "v_reset",      "decay_input",      "detach_reset",    "spike_levels",      "signed_spikes",
@@ -137,7 +135,7 @@ int compare(const CompareFlags& flags) {
     fmt::print("\n== {} ({} of {})\n", runs[i].name(), i + 1, runs.size());
     if (!train_compared(runs[i])) {
       fmt::print("\nstopped; the same command goes on\n");
-      return kStopped;
+      return kInterrupted;
     }
     models.push_back(measure_compared(runs[i], flags.energy_tokens));
   }

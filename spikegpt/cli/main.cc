@@ -16,10 +16,9 @@
 namespace {
 
 using spikegpt::cli::Command;
-
-constexpr int kUsageError = 2;
-constexpr int kFailure = 1;
-constexpr int kInterrupted = 130;
+using spikegpt::cli::kFailure;
+using spikegpt::cli::kInterrupted;
+using spikegpt::cli::kUsageError;
 
 constexpr std::array<Command, 17> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},

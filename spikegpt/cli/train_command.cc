@@ -18,9 +18,6 @@
 namespace spikegpt::cli {
 namespace {
 
-constexpr int kFailure = 1;
-constexpr int kInterrupted = 130;
-
 void refuse_existing_model(const std::filesystem::path& folder) {
   for (const char* name : {"model.safetensors", "train.json", "checkpoints"}) {
     if (!std::filesystem::exists(folder / name)) continue;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "spikegpt/model/init.h"
+
 namespace spikegpt {
 
 struct TrainConfig {
@@ -27,7 +29,7 @@ struct TrainConfig {
   std::vector<std::string> freeze;
   std::vector<std::string> reinit;
   std::string init = "default";
-  double initial_gain = 2.0;
+  double initial_gain = kEventGain;
   std::uint64_t seed = 1;
   std::string precision = "auto";
   bool recompute = false;

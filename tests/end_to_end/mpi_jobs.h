@@ -28,7 +28,7 @@ class MpiJobs : public SmallRuns {
     return options;
   }
   static Args on(int ranks, const Args& args) {
-    Args words = {"-n", std::to_string(ranks), SPIKEGPT_PROGRAM};
+    Args words = {"-n", std::to_string(ranks), program_file()};
     words.insert(words.end(), args.begin(), args.end());
     return words;
   }

@@ -18,6 +18,7 @@
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/safetensors.h"
 #include "spikegpt/model/spike_sites.h"
+#include "tests/support/places.h"
 
 namespace spikegpt::test {
 
@@ -125,7 +126,7 @@ class AdamReplay {
 };
 
 inline std::filesystem::path golden_folder() {
-  return std::filesystem::path(SPIKEGPT_SOURCE_DIR) / "tests" / "golden";
+  return source_folder() / "tests" / "golden";
 }
 
 }  // namespace spikegpt::test

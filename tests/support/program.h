@@ -21,12 +21,14 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/places.h"
+
 namespace spikegpt::test {
 
 using Args = std::vector<std::string>;
 
 struct ProgramOptions {
-  std::string program = SPIKEGPT_PROGRAM;  // one without a slash is looked for in PATH
+  std::string program = program_file();  // one without a slash is looked for in PATH
   std::filesystem::path folder = ".";  // where it runs
   std::string input;                   // of standard input, a pipe; at most 60,000 bytes
   std::string output;                  // file for standard output; empty = into the result

@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "tests/support/places.h"
+
 namespace spikegpt {
 
 // The path of a file or folder of shared data: in $SPIKEGPT_SHARED when that is set, otherwise in
@@ -24,7 +26,7 @@ inline std::optional<std::filesystem::path> shared_path(std::string_view relativ
   const std::filesystem::path root =
       chosen != nullptr && *chosen != '\0'
           ? std::filesystem::path(chosen)
-          : std::filesystem::path(SPIKEGPT_SOURCE_DIR) / ".." / "shared";
+          : test::source_folder() / ".." / "shared";
   std::error_code ignored;  // an unreadable place counts as absent
   std::filesystem::path path = (root / relative).lexically_normal();
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;

@@ -9,6 +9,7 @@
 #include "spikegpt/core/files.h"
 #include "spikegpt/text/bpe_tokenizer.h"
 #include "spikegpt/text/utf8.h"
+#include "tests/support/places.h"
 #include "tests/support/shared_data.h"
 
 namespace spikegpt {
@@ -18,7 +19,7 @@ using Ids = std::vector<TokenId>;
 using nlohmann::json;
 
 std::filesystem::path golden(const char* name) {
-  return std::filesystem::path(SPIKEGPT_SOURCE_DIR) / "tests" / "text" / name;
+  return test::source_folder() / "tests" / "text" / name;
 }
 
 std::string from_latin1(std::string_view bytes) {

@@ -1,0 +1,8 @@
+#include "tests/support/places.h"
+
+namespace spikegpt::test {
+
+std::filesystem::path source_folder() { return SPIKEGPT_SOURCE_FOLDER; }
+std::filesystem::path program_file() { return SPIKEGPT_PROGRAM; }
+
+}  // namespace spikegpt::test
