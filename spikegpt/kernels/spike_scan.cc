@@ -15,6 +15,18 @@
 #include "spikegpt/kernels/tiles.h"
 #include "spikegpt/neurons/heaviside.h"
 
+#ifndef SPIKEGPT_KERNELS_SPIKE_SCAN_LANES
+#define SPIKEGPT_KERNELS_SPIKE_SCAN_LANES
+namespace spikegpt {
+
+// Neighbouring neurons a task takes through time. Many make long runs of memory; what the backward pass remembers of
+// each between its loops should stay in the nearest cache.
+inline constexpr std::int64_t kMostLanes = 512;
+inline constexpr std::int64_t kMostLanesBackward = 128;
+
+}  // namespace spikegpt
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
@@ -43,8 +55,8 @@ template <class Row>
 SPIKEGPT_INLINE void add_further(const Thresholds& thresholds, bool derivative, const float* HWY_RESTRICT z,
                                  float* HWY_RESTRICT sum, std::int64_t lanes, const Row& row) {
   thresholds.visit_further([&](const Thresholds::Further& threshold) {
-    alignas(64) float shifted[kTileLanes];
-    alignas(64) float value[kTileLanes];
+    alignas(64) float shifted[kMostLanes];
+    alignas(64) float value[kMostLanes];
     for (std::int64_t c = 0; c < lanes; ++c) shifted[c] = threshold.offset + threshold.slope * z[c];
     row(shifted, value);
     const float factor = derivative ? 1.0f : threshold.slope;
@@ -67,15 +79,16 @@ SPIKEGPT_INLINE void fire_row(const Thresholds& thresholds, const Surrogate* smo
   });
 }
 
-// Forward over one tile: `lanes` neighbouring neurons of one sequence, all tokens.
+// Forward over one tile: neighbouring neurons of one sequence, all tokens.
 template <class A, class Neuron>
 SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron,
                                        const Surrogate* smooth, const SpikeScanForward<A>& scan,
-                                       const Tile& tile, std::int64_t lanes) {
-  alignas(64) float membrane[kTileLanes];
-  alignas(64) float gain[kTileLanes];
-  alignas(64) float leak[kTileLanes];
-  alignas(64) std::int32_t count[kTileLanes] = {};
+                                       const Tile& tile) {
+  const std::int64_t lanes = tile.lanes;
+  alignas(64) float membrane[kMostLanes];
+  alignas(64) float gain[kMostLanes];
+  alignas(64) float leak[kMostLanes];
+  alignas(64) std::int32_t count[kMostLanes] = {};
   for (std::int64_t c = 0; c < lanes; ++c) {
     membrane[c] = scan.membrane_in ? scan.membrane_in[tile.state(shape) + c] : neuron.v_reset;
     gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
@@ -87,8 +100,8 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
     A* HWY_RESTRICT spikes = scan.spikes + row;
     A* HWY_RESTRICT distance = scan.distance ? scan.distance + row : nullptr;
     prefetch_ahead(current, shape.channels, lanes);
-    alignas(64) float z[kTileLanes];
-    alignas(64) float spike[kTileLanes];
+    alignas(64) float z[kMostLanes];
+    alignas(64) float spike[kMostLanes];
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.charge(membrane[c], gain[c] * to_float(current[c]), leak[c]);
       z[c] = membrane[c] - neuron.v_threshold;
@@ -121,9 +134,7 @@ std::int64_t forward_tile(const SequenceShape& shape, const LifParameters& param
   std::int64_t count = 0;
   const Surrogate* primitive = smooth ? &parameters.surrogate : nullptr;
   const auto run = [&](const auto& neuron) {
-    count = tile.lanes == kTileLanes
-                ? scan_tile(shape, neuron, primitive, scan, tile, kTileLanes)
-                : scan_tile(shape, neuron, primitive, scan, tile, tile.lanes);
+    count = scan_tile(shape, neuron, primitive, scan, tile);
   };
   if (scan.leak != nullptr) {
     with_parametric_lif(parameters, run);
@@ -144,8 +155,8 @@ SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& 
     }
     return;
   }
-  alignas(64) float z[kTileLanes];
-  alignas(64) float spike[kTileLanes];
+  alignas(64) float z[kMostLanesBackward];
+  alignas(64) float spike[kMostLanesBackward];
   const A* HWY_RESTRICT distance = scan.distance + tile.row(shape, t - 1);
   for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[c]);
   fire_row(neuron.thresholds, smooth, z, spike, lanes);
@@ -155,13 +166,13 @@ SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& 
 template <bool kLearnsLeak, class A, class D, class Neuron>
 SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron,
                                    const Surrogate& surrogate, bool smooth,
-                                   const SpikeScanBackward<A, D>& scan, const Tile& tile,
-                                   std::int64_t lanes) {
-  alignas(64) float d_membrane[kTileLanes];
-  alignas(64) float gain[kTileLanes];
-  alignas(64) float d_gain[kTileLanes] = {};
-  alignas(64) float leak[kTileLanes];
-  alignas(64) float d_leak[kTileLanes] = {};
+                                   const SpikeScanBackward<A, D>& scan, const Tile& tile) {
+  const std::int64_t lanes = tile.lanes;
+  alignas(64) float d_membrane[kMostLanesBackward];
+  alignas(64) float gain[kMostLanesBackward];
+  alignas(64) float d_gain[kMostLanesBackward] = {};
+  alignas(64) float leak[kMostLanesBackward];
+  alignas(64) float d_leak[kMostLanesBackward] = {};
   for (std::int64_t c = 0; c < lanes; ++c) {
     d_membrane[c] = scan.d_membrane_out ? scan.d_membrane_out[tile.state(shape) + c] : 0.0f;
     gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
@@ -174,11 +185,11 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
     A* d_current = scan.d_current + row;
     prefetch_ahead(distance, -shape.channels, lanes);
     prefetch_ahead(d_spikes, -shape.channels, lanes);
-    alignas(64) float d_spike[kTileLanes];
-    alignas(64) float z[kTileLanes];
-    alignas(64) float spike[kTileLanes];
-    alignas(64) float gradient[kTileLanes];
-    alignas(64) float d_input[kTileLanes];
+    alignas(64) float d_spike[kMostLanesBackward];
+    alignas(64) float z[kMostLanesBackward];
+    alignas(64) float spike[kMostLanesBackward];
+    alignas(64) float gradient[kMostLanesBackward];
+    alignas(64) float d_input[kMostLanesBackward];
     for (std::int64_t c = 0; c < lanes; ++c) {
       z[c] = to_float(distance[c]);
     }
@@ -205,7 +216,7 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
       if constexpr (kLearnsLeak) z[c] = d_h;
     }
     if constexpr (kLearnsLeak) {
-      alignas(64) float before[kTileLanes];
+      alignas(64) float before[kMostLanesBackward];
       membranes_before(shape, neuron, smooth ? &surrogate : nullptr, scan, tile, t, before, lanes);
       for (std::int64_t c = 0; c < lanes; ++c) {
         const float h = to_float(distance[c]) + neuron.v_threshold;
@@ -232,11 +243,7 @@ template <class A, class D>
 void backward_tile(const SequenceShape& shape, const LifParameters& parameters, bool smooth,
                    const SpikeScanBackward<A, D>& scan, const Tile& tile) {
   const auto run = [&]<bool kLearnsLeak>(const auto& neuron) {
-    if (tile.lanes == kTileLanes) {
-      backward_scan<kLearnsLeak>(shape, neuron, parameters.surrogate, smooth, scan, tile, kTileLanes);
-    } else {
-      backward_scan<kLearnsLeak>(shape, neuron, parameters.surrogate, smooth, scan, tile, tile.lanes);
-    }
+    backward_scan<kLearnsLeak>(shape, neuron, parameters.surrogate, smooth, scan, tile);
   };
   if (scan.leak != nullptr) {
     with_parametric_lif(parameters, [&](const auto& neuron) { run.template operator()<true>(neuron); });
@@ -248,10 +255,10 @@ void backward_tile(const SequenceShape& shape, const LifParameters& parameters, 
 template <class A>
 void spikes_of(std::int64_t n, const LifParameters& neuron, bool smooth, const A* HWY_RESTRICT distance,
                A* HWY_RESTRICT spikes) {
-  for (std::int64_t i = 0; i < n; i += kTileLanes) {
-    const std::int64_t lanes = std::min(kTileLanes, n - i);
-    alignas(64) float z[kTileLanes];
-    alignas(64) float spike[kTileLanes];
+  for (std::int64_t i = 0; i < n; i += kMostLanes) {
+    const std::int64_t lanes = std::min(kMostLanes, n - i);
+    alignas(64) float z[kMostLanes];
+    alignas(64) float spike[kMostLanes];
     for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[i + c]);
     fire_row(neuron.thresholds(), smooth ? &neuron.surrogate : nullptr, z, spike, lanes);
     for (std::int64_t c = 0; c < lanes; ++c) spikes[i + c] = from_float<A>(spike[c]);
@@ -307,8 +314,9 @@ std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters&
                                 FireMode mode, const SpikeScanForward<A>& scan) noexcept {
   const KernelTimer timer({.name = "spike scan forward", .bytes = bytes_of<A>(shape.size(), 3, 0)});
   std::atomic<std::int64_t> spikes = 0;
-  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
-    const Tile tile = tile_at(shape, task);
+  const std::int64_t lanes = lanes_for_all_threads(shape, kMostLanes);
+  parallel_for(tile_count(shape, lanes), shape.size(), [&](std::int64_t task) {
+    const Tile tile = tile_at(shape, task, lanes);
     const bool smooth = mode == FireMode::kSmooth;
     if constexpr (std::is_same_v<A, float>) {
       spikes += HWY_DYNAMIC_DISPATCH(forward_f32)(shape, neuron, smooth, scan, tile);
@@ -325,8 +333,9 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
   const KernelTimer timer({.name = "spike scan backward",
                            .bytes = bytes_of<A>(shape.size(), 2, 0) + bytes_of<D>(shape.size(), 1, 0)});
   const bool smooth = mode == FireMode::kSmooth;
-  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
-    const Tile tile = tile_at(shape, task);
+  const std::int64_t lanes = lanes_for_all_threads(shape, kMostLanesBackward);
+  parallel_for(tile_count(shape, lanes), shape.size(), [&](std::int64_t task) {
+    const Tile tile = tile_at(shape, task, lanes);
     if constexpr (std::is_same_v<A, float>) {
       HWY_DYNAMIC_DISPATCH(backward_f32)(shape, neuron, smooth, scan, tile);
     } else if constexpr (std::is_same_v<D, Bf16>) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/core/parallel.h"
 #include "spikegpt/kernels/shape.h"
 
 namespace spikegpt {
@@ -51,6 +52,19 @@ inline Tile tile_at(const SequenceShape& shape, std::int64_t task, std::int64_t 
   const std::int64_t per_sequence = tiles_per_sequence(shape, lanes);
   const std::int64_t channel = task % per_sequence * lanes;
   return {task / per_sequence, channel, std::min(lanes, shape.channels - channel)};
+}
+
+// The widest tiles, up to `widest` lanes, with which every thread has as much to do as any other, or nearly. For scans
+// only: each channel is on its own there, so that the cut does not change a bit.
+inline std::int64_t lanes_for_all_threads(const SequenceShape& shape, std::int64_t widest) noexcept {
+  const std::int64_t threads = thread_count();
+  std::int64_t lanes = widest;
+  while (lanes > kTileLanes) {
+    const std::int64_t tiles = tile_count(shape, lanes);
+    if (tiles >= 4 * threads || (tiles >= threads && tiles % threads == 0)) break;
+    lanes /= 2;
+  }
+  return lanes;
 }
 
 // A run of a long vector.

@@ -15,30 +15,33 @@
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
-template <class A>
-SPIKEGPT_INLINE void mix_tile(const SequenceShape& shape, const TokenShiftForward<A>& shift,
-                              const Tile& tile, std::int64_t lanes) {
-  alignas(64) float previous[kTileLanes];
-  for (std::int64_t c = 0; c < lanes; ++c) {
-    previous[c] = shift.previous ? shift.previous[tile.state(shape) + c] : 0.0f;
-  }
-  for (std::int64_t t = 0; t < shape.tokens; ++t) {
-    const std::int64_t row = tile.row(shape, t);
-    prefetch_ahead(shift.x + row, shape.channels, lanes);
-    alignas(64) float now[kTileLanes];
-    for (std::int64_t c = 0; c < lanes; ++c) now[c] = to_float(shift.x[row + c]);
-    for (std::size_t j = 0; j < shift.mixes; ++j) {
-      if (shift.mixed[j] == nullptr) continue;
-      const float* HWY_RESTRICT mu = shift.mu[j] + tile.channel;
-      A* HWY_RESTRICT mixed = shift.mixed[j] + row;
-      for (std::int64_t c = 0; c < lanes; ++c) {
-        mixed[c] = from_float<A>(now[c] * mu[c] + previous[c] * (1.0f - mu[c]));
-      }
+// The mixes that are wanted of one row, from it and the row before (null = 0).
+template <std::size_t kMixes, class A, class Before>
+SPIKEGPT_INLINE void mix_row(const TokenShiftForward<A>& shift, std::int64_t row, const Before* before,
+                             std::int64_t channels) {
+  const A* const now = shift.x + row;
+  SPIKEGPT_INDEPENDENT_ITERATIONS
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const float x = to_float(now[c]);
+    const float previous = before != nullptr ? to_float(before[c]) : 0.0f;
+    for (std::size_t j = 0; j < kMixes; ++j) {
+      const float mu = shift.mu[j][c];
+      shift.mixed[j][row + c] = from_float<A>(x * mu + previous * (1.0f - mu));
     }
-    for (std::int64_t c = 0; c < lanes; ++c) previous[c] = now[c];
   }
-  if (shift.last == nullptr) return;
-  for (std::int64_t c = 0; c < lanes; ++c) shift.last[tile.state(shape) + c] = previous[c];
+}
+
+template <std::size_t kMixes, class A>
+SPIKEGPT_INLINE void mix_rows(const SequenceShape& shape, const TokenShiftForward<A>& shift, const Piece& rows) {
+  for (std::int64_t row = rows.first; row < rows.first + rows.size; ++row) {
+    const std::int64_t begin = row * shape.channels;
+    if (row % shape.tokens != 0) {
+      mix_row<kMixes>(shift, begin, shift.x + begin - shape.channels, shape.channels);
+    } else {
+      const std::int64_t state = row / shape.tokens * shape.channels;
+      mix_row<kMixes>(shift, begin, shift.previous ? shift.previous + state : nullptr, shape.channels);
+    }
+  }
 }
 
 // Runs backwards: x[t] reaches mixed[t] by mu and mixed[t+1] by 1 - mu. One loop over the lanes, with the number of
@@ -93,10 +96,10 @@ SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBack
 }
 
 template <class A>
-SPIKEGPT_INLINE void mix(const SequenceShape& shape, const TokenShiftForward<A>& shift,
-                         const Tile& tile) {
-  if (tile.lanes == kTileLanes) return mix_tile(shape, shift, tile, kTileLanes);
-  mix_tile(shape, shift, tile, tile.lanes);
+SPIKEGPT_INLINE void mix(const SequenceShape& shape, const TokenShiftForward<A>& shift, const Piece& rows) {
+  if (shift.mixes == 3) return mix_rows<3>(shape, shift, rows);
+  if (shift.mixes == 2) return mix_rows<2>(shape, shift, rows);
+  mix_rows<1>(shape, shift, rows);
 }
 template <class A, std::size_t kMixes>
 SPIKEGPT_INLINE void unmix_lanes(const SequenceShape& shape, const TokenShiftBackward<A>& shift, const Tile& tile) {
@@ -112,13 +115,11 @@ SPIKEGPT_INLINE void unmix(const SequenceShape& shape, const TokenShiftBackward<
   unmix_lanes<A, 1>(shape, shift, tile);
 }
 
-static void mix_f32(const SequenceShape& shape, const TokenShiftForward<float>& shift,
-                    const Tile& tile) {
-  mix(shape, shift, tile);
+static void mix_f32(const SequenceShape& shape, const TokenShiftForward<float>& shift, const Piece& rows) {
+  mix(shape, shift, rows);
 }
-static void mix_bf16(const SequenceShape& shape, const TokenShiftForward<Bf16>& shift,
-                     const Tile& tile) {
-  mix(shape, shift, tile);
+static void mix_bf16(const SequenceShape& shape, const TokenShiftForward<Bf16>& shift, const Piece& rows) {
+  mix(shape, shift, rows);
 }
 static void unmix_f32(const SequenceShape& shape, const TokenShiftBackward<float>& shift,
                       const Tile& tile) {
@@ -141,20 +142,49 @@ HWY_EXPORT(mix_bf16);
 HWY_EXPORT(unmix_f32);
 HWY_EXPORT(unmix_bf16);
 
+// Rows one task mixes: a run of memory long enough to be read ahead of, short enough to share among threads.
+constexpr std::int64_t kRowsPerTask = 32;
+
+// Those that have somewhere to go, side by side.
+template <class A>
+TokenShiftForward<A> wanted_mixes(TokenShiftForward<A> shift) {
+  std::size_t wanted = 0;
+  for (std::size_t j = 0; j < shift.mixes; ++j) {
+    if (shift.mixed[j] == nullptr) continue;
+    shift.mu[wanted] = shift.mu[j];
+    shift.mixed[wanted++] = shift.mixed[j];
+  }
+  shift.mixes = wanted;
+  return shift;
+}
+
+template <class A>
+void keep_last_tokens(const SequenceShape& shape, const TokenShiftForward<A>& shift) {
+  for (std::int64_t b = 0; b < shape.batch; ++b) {
+    const A* const x = shift.x + ((b + 1) * shape.tokens - 1) * shape.channels;
+    float* const last = shift.last + b * shape.channels;
+    for (std::int64_t c = 0; c < shape.channels; ++c) last[c] = to_float(x[c]);
+  }
+}
+
 }  // namespace
 
 template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
   const KernelTimer timer({.name = "token shift forward",
                            .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
-  parallel_for(tile_count(shape), shape.size(), [&](std::int64_t task) {
-    const Tile tile = tile_at(shape, task);
+  if (shape.tokens == 0) return;
+  const TokenShiftForward<A> wanted = wanted_mixes(shift);
+  const std::int64_t tasks = wanted.mixes == 0 ? 0 : piece_count(shape.rows(), kRowsPerTask);
+  parallel_for(tasks, shape.size(), [&](std::int64_t task) {
+    const Piece rows = piece_at(shape.rows(), task, kRowsPerTask);
     if constexpr (std::is_same_v<A, float>) {
-      HWY_DYNAMIC_DISPATCH(mix_f32)(shape, shift, tile);
+      HWY_DYNAMIC_DISPATCH(mix_f32)(shape, wanted, rows);
     } else {
-      HWY_DYNAMIC_DISPATCH(mix_bf16)(shape, shift, tile);
+      HWY_DYNAMIC_DISPATCH(mix_bf16)(shape, wanted, rows);
     }
   });
+  if (shift.last != nullptr) keep_last_tokens(shape, shift);
 }
 
 template <class A>
