@@ -79,6 +79,29 @@ TEST_F(MpiTest, AHangingLeaderEndsTheJob) {
   expect_words(result.err, {"spikegpt: rank 0 on " + host_name() + " has given no sign of life for 4 s"});
 }
 
+// Rank 1 stands in a folder of its own, with data of its own, which then break off.
+TEST_F(MpiTest, AFollowerThatFailsEndsTheJob) {
+  make_model("words");
+  std::filesystem::create_directory(at("far"));
+  for (const char* out : {"corpus", "far/corpus"}) expect_success(run({"tokenize", "words", "text.txt", "--out", out}));
+  std::filesystem::copy(at("words"), at("far/words"));
+  const Args train = {"train", "--data", "corpus.bin", "--tokenizer", "words/vocab.json", "--out", "model", "--n-layer", "1", "--n-embd", "16",
+                      "--ctx-len", "16", "--batch-size", "2", "--steps", "1000000", "--save-every", "20", "--threads", "1"};
+  Args words = on(1, train);
+  words.insert(words.end(), {":", "--wdir", "far"});
+  for (const std::string& word : on(1, train)) words.push_back(word);
+  RunningProgram job(words, mpirun());
+  ASSERT_TRUE(wait_for_checkpoint("model", job)) << job.wait().err;
+  std::filesystem::resize_file(at("far/corpus.bin"), 0);
+  const auto struck = std::chrono::steady_clock::now();
+  const ProgramResult result = job.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - struck, std::chrono::seconds(60));
+  EXPECT_NE(result.status, 0);
+  expect_words(result.err, {"a file that was being read became shorter", ",1]\n  Exit code:    1"});
+  const std::string steps = std::to_string(losses("model").size() + 20);
+  expect_success(run(resume("model", {"--steps", steps})));
+}
+
 TEST_F(MpiTest, ASignalSavesAndLeaves) {
   const ProgramResult result = strike_down("model", [](RunningProgram& job) { job.send(SIGUSR1); });
   EXPECT_EQ(result.status, 130) << result.err;
