@@ -16,6 +16,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
 
@@ -40,14 +41,26 @@ std::string name_of_target(std::int64_t target) {
   return name;
 }
 
+// Highway asks the CPU at every call of SupportedTargets, for which a virtual machine takes tens of microseconds.
+bool find_vnni() { return (kAllTargets & kVnni & hwy::SupportedTargets()) != 0; }
+std::atomic<bool>& vnni() {
+  static std::atomic<bool> found = find_vnni();
+  return found;
+}
+
+void choose(std::int64_t targets) {
+  hwy::SetSupportedTargetsForTest(targets);
+  vnni() = find_vnni();
+}
+
 }  // namespace
 
-bool simd_has_vnni() { return (kAllTargets & kVnni & hwy::SupportedTargets()) != 0; }
+bool simd_has_vnni() { return vnni().load(std::memory_order_relaxed); }
 
 std::string simd_target() { return name_of_target(simd_has_vnni() ? kVnni : HWY_DYNAMIC_DISPATCH(this_target)()); }
 
 void set_simd_target(std::string_view name) {
-  hwy::SetSupportedTargetsForTest(0);
+  choose(0);
   if (name == "best") return;
   const std::int64_t supported = hwy::SupportedTargets();
   std::string known;
@@ -58,7 +71,7 @@ void set_simd_target(std::string_view name) {
     if ((supported & target) == 0) {
       throw Error(ErrorKind::kUnsupported, "this CPU cannot run the instruction set \"{}\"", name);
     }
-    hwy::SetSupportedTargetsForTest(target == kVnni ? kVnni | HWY_AVX3 : target);
+    choose(target == kVnni ? kVnni | HWY_AVX3 : target);
     return;
   }
   throw Error(ErrorKind::kInvalidArgument,
