@@ -30,53 +30,48 @@ inline constexpr std::int64_t kMostLanesBackward = 128;
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
-// The surrogate's derivative, and its primitive, for a row of a tile. Out of line, so that the scans are not
-// compiled once more for each of the kinds.
-HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const float* HWY_RESTRICT z,
+// ds/dh of a row of neurons by the surrogate: the sum over their thresholds. Out of line, as the next, so that the scans
+// are not compiled once more for each kind of surrogate.
+HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT z,
                                       float* HWY_RESTRICT gradient, std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
-    for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = formulas.gradient(z[c]);
+    int i = thresholds.count() % 2;
+    for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = i == 1 ? formulas.gradient(z[c]) : 0.0f;
+    for (; i < thresholds.count(); i += 2) {
+      const Thresholds::Threshold a = thresholds.at(i);
+      const Thresholds::Threshold b = thresholds.at(i + 1);
+      for (std::int64_t c = 0; c < lanes; ++c) {
+        gradient[c] += gradient_sum(formulas, a.offset + a.slope * z[c], b.offset + b.slope * z[c]);
+      }
+    }
   });
 }
-HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const float* HWY_RESTRICT z,
+// Smooth spikes: the sum of the surrogate's primitive.
+HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT z,
                                        float* HWY_RESTRICT spikes, std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
     for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = formulas.primitive(z[c]);
-  });
-}
-
-HWY_NOINLINE static void heaviside_row(const float* HWY_RESTRICT z, float* HWY_RESTRICT spikes, std::int64_t lanes) {
-  for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = heaviside(z[c]);
-}
-
-// Adds what the further thresholds of a graded neuron add to a row: f(offset + slope z), times the slope unless it is
-// a derivative.
-template <class Row>
-SPIKEGPT_INLINE void add_further(const Thresholds& thresholds, bool derivative, const float* HWY_RESTRICT z,
-                                 float* HWY_RESTRICT sum, std::int64_t lanes, const Row& row) {
-  thresholds.visit_further([&](const Thresholds::Further& threshold) {
-    alignas(64) float shifted[kMostLanes];
-    alignas(64) float value[kMostLanes];
-    for (std::int64_t c = 0; c < lanes; ++c) shifted[c] = threshold.offset + threshold.slope * z[c];
-    row(shifted, value);
-    const float factor = derivative ? 1.0f : threshold.slope;
-    for (std::int64_t c = 0; c < lanes; ++c) sum[c] += factor * value[c];
+    for (int i = 1; i < thresholds.count(); ++i) {
+      const Thresholds::Threshold further = thresholds.at(i);
+      for (std::int64_t c = 0; c < lanes; ++c) {
+        spikes[c] += further.slope * formulas.primitive(further.offset + further.slope * z[c]);
+      }
+    }
   });
 }
 
 // What a row of neurons sends: whole spikes, or in smooth mode their primitive.
 SPIKEGPT_INLINE void fire_row(const Thresholds& thresholds, const Surrogate* smooth, const float* HWY_RESTRICT z,
                               float* HWY_RESTRICT spikes, std::int64_t lanes) {
-  if (smooth == nullptr) {
+  if (smooth != nullptr) return primitive_row(*smooth, thresholds, z, spikes, lanes);
+  const Thresholds own = thresholds;  // which no store can change
+  if (!own.is_graded()) {
     for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = heaviside(z[c]);
+  } else if (own.is_signed) {
+    for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = own.spikes<true>(z[c]);
   } else {
-    primitive_row(*smooth, z, spikes, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = own.spikes<false>(z[c]);
   }
-  if (!thresholds.is_graded()) return;
-  add_further(thresholds, false, z, spikes, lanes, [&](const float* shifted, float* value) {
-    if (smooth == nullptr) return heaviside_row(shifted, value, lanes);
-    primitive_row(*smooth, shifted, value, lanes);
-  });
 }
 
 // Forward over one tile: neighbouring neurons of one sequence, all tokens.
@@ -194,11 +189,7 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
       z[c] = to_float(distance[c]);
     }
     for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = to_float(d_spikes[c]);
-    gradient_row(surrogate, z, gradient, lanes);
-    if (neuron.thresholds.is_graded()) {
-      add_further(neuron.thresholds, true, z, gradient, lanes,
-                  [&](const float* shifted, float* value) { gradient_row(surrogate, shifted, value, lanes); });
-    }
+    gradient_row(surrogate, neuron.thresholds, z, gradient, lanes);
     fire_row(neuron.thresholds, smooth ? &surrogate : nullptr, z, spike, lanes);
     if (scan.activity_cost != 0.0f) {
       const float cost = scan.activity_cost;

@@ -4,30 +4,39 @@
 #include <cmath>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/neurons/heaviside.h"
 #include "spikegpt/neurons/surrogate.h"
 
 namespace spikegpt {
 
-// Where a neuron fires. One with several thresholds is graded; z is the potential minus the first of them, so that it
-// sends
-//   step(z) + sum of step(offset + slope * z) * slope over the further ones.
+// Where a neuron fires. One with several thresholds is graded: they lie at 1, ..., levels times the first, and if it is
+// signed at as many below rest, where it sends negative spikes. z is the potential minus the first threshold.
 struct Thresholds {
-  struct Further {
-    float offset;
-    float slope;  // 1, or -1 for a negative spike
-  };
   float first;
   int levels;
   bool is_signed;
 
   // More than the spike of SPEC.md 1; such neurons reset softly.
   bool is_graded() const noexcept { return levels > 1 || is_signed; }
-  // Calls visitor(Further) for each but the first.
-  template <class Visitor>
-  SPIKEGPT_INLINE void visit_further(Visitor&& visitor) const {
-    for (int k = 1; k < levels; ++k) visitor(Further{-static_cast<float>(k) * first, 1.0f});
-    if (!is_signed) return;
-    for (int k = 0; k < levels; ++k) visitor(Further{-static_cast<float>(k + 2) * first, -1.0f});
+
+  // The i-th spike is step(offset + slope * z) * slope; the slope is -1 for a negative one.
+  struct Threshold {
+    float offset;
+    float slope;
+  };
+  int count() const noexcept { return is_signed ? 2 * levels : levels; }
+  Threshold at(int i) const noexcept {
+    if (i < levels) return {-static_cast<float>(i) * first, 1.0f};
+    return {-static_cast<float>(i - levels + 2) * first, -1.0f};
+  }
+  // All of them together: kSigned is is_signed, which a loop over neurons must know before it begins.
+  template <bool kSigned>
+  SPIKEGPT_INLINE float spikes(float z) const noexcept {
+    const float inverse = 1.0f / first;
+    const float most = static_cast<float>(levels) - 1.0f;
+    const float positive = thresholds_reached(z, first, inverse, 0.0f, most);
+    if constexpr (!kSigned) return positive;
+    return positive - thresholds_reached(-z, first, inverse, 2.0f, most + 2.0f);
   }
 };
 

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
+#include <vector>
 
 #include "spikegpt/neurons/heaviside.h"
 
@@ -19,6 +21,36 @@ TEST(Heaviside, FiresAtAndAboveTheThreshold) {
   EXPECT_EQ(heaviside(std::numeric_limits<float>::infinity()), 1.0f);
   EXPECT_EQ(heaviside(-std::numeric_limits<float>::infinity()), 0.0f);
   EXPECT_EQ(heaviside(std::numeric_limits<float>::quiet_NaN()), 0.0f);
+}
+
+// One by one, as SPEC.md 1 fires.
+float sum_of_spikes(const Thresholds& thresholds, float z) {
+  float sum = 0.0f;
+  for (int i = 0; i < thresholds.count(); ++i) {
+    const Thresholds::Threshold threshold = thresholds.at(i);
+    sum += threshold.slope * heaviside(threshold.offset + threshold.slope * z);
+  }
+  return sum;
+}
+
+TEST(Thresholds, AllTogetherAreTheSumOfEach) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float first : {1.0f, 0.1f, 0.6f, 1.0f / 3.0f, 7.7f, 1e-20f, 3e20f}) {
+    for (const Thresholds thresholds : {Thresholds{first, 1, true}, Thresholds{first, 3, false}, Thresholds{first, 8, true},
+                                        Thresholds{first, 16, false}, Thresholds{first, 16, true}}) {
+      std::vector<float> distances = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f, 3e38f, -3e38f};
+      for (int i = 0; i < thresholds.count(); ++i) {
+        float z = -thresholds.at(i).slope * thresholds.at(i).offset;
+        for (int step = 0; step < 4; ++step) z = std::nextafter(z, -kInfinity);
+        for (int step = 0; step < 8; ++step, z = std::nextafter(z, kInfinity)) distances.push_back(z);
+      }
+      for (int i = -2000; i < 2000; ++i) distances.push_back(first * 0.01f * static_cast<float>(i));
+      for (const float z : distances) {
+        const float spikes = thresholds.is_signed ? thresholds.spikes<true>(z) : thresholds.spikes<false>(z);
+        ASSERT_EQ(spikes, sum_of_spikes(thresholds, z)) << "threshold " << first << ", z " << z;
+      }
+    }
+  }
 }
 
 TEST(Lif, Charge) {

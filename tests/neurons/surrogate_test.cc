@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <vector>
 
 #include "tests/kernels/lif_cases.h"
 #include "tests/support/finite_difference.h"
@@ -57,6 +58,23 @@ TEST_P(SurrogateTest, FollowsItsDefinition) {
                   1e-6 * (1.0 + std::abs(expected.primitive)))
           << z;
     }
+  }
+}
+
+TEST_P(SurrogateTest, TheSumOfTwoIsTheSum) {
+  for (const float alpha : {0.5f, 2.0f}) {
+    with_surrogate({GetParam(), alpha}, [&](const auto& f) {
+      std::vector<float> distances = {1e30f, -1e30f, 3e4f};
+      for (int i = -64; i <= 64; ++i) distances.push_back(static_cast<float>(i) / 8.0f);
+      for (const float a : distances) {
+        for (const float b : distances) {
+          const float sum = f.gradient(a) + f.gradient(b);
+          ASSERT_NEAR(gradient_sum(f, a, b), sum, 1e-6f * sum + 1e-12f) << a << ", " << b;
+        }
+      }
+      EXPECT_TRUE(std::isnan(gradient_sum(f, std::nanf(""), 0.0f)) || GetParam() == SurrogateKind::kStraightThrough ||
+                  GetParam() == SurrogateKind::kPiecewiseQuadratic);
+    });
   }
 }
 
