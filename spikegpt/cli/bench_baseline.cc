@@ -34,7 +34,8 @@ Outcome output_of(const std::string& command) {
   if (pipe == nullptr) throw Error(ErrorKind::kIo, "no process could be started for: {}", command);
   Outcome outcome;
   std::array<char, 4096> piece;
-  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), pipe)) outcome.out.append(piece.data(), size);
+  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), pipe))
+    outcome.out.append(piece.data(), size);
   outcome.status = pclose(pipe);
   return outcome;
 }
@@ -44,7 +45,8 @@ Outcome output_of(const std::string& command) {
 PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const ModelConfig& model, int batch,
                                  GemmPrecision precision) {
   if (!model.is_spikegpt()) {
-    throw Error(ErrorKind::kUnsupported, "the baseline trains arch spikegpt only, not {}; leave out --baseline", model.arch);
+    throw Error(ErrorKind::kUnsupported, "the baseline trains arch spikegpt only, not {}; leave out --baseline",
+                model.arch);
   }
   if (!std::filesystem::exists(script)) {
     throw Error(ErrorKind::kNotFound,

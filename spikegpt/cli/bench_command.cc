@@ -20,9 +20,10 @@ namespace {
 
 struct BenchFlags {
   explicit BenchFlags(CLI::App& app) {
-    app.add_option("what", what,
-                   "train: whole training steps; kernels: one by one; decode: token by token; prefill: prompts; events:\n"
-                   "products by density; stream: cost by position; all: the first five")
+    app.add_option(
+           "what", what,
+           "train: whole training steps; kernels: one by one; decode: token by token; prefill: prompts; events:\n"
+           "products by density; stream: cost by position; all: the first five")
         ->check(CLI::IsMember({"train", "kernels", "decode", "prefill", "events", "stream", "all"}))
         ->capture_default_str();
     app.add_option("--arch", arch, "spikegpt, rwkv or event; without it event to decode, else spikegpt");
@@ -32,7 +33,9 @@ struct BenchFlags {
     app.add_option("--rate", rate, "firing rate that random weights of arch event are set to")
         ->capture_default_str()
         ->check(CLI::Range(0.001, 1.0));
-    app.add_option("--tokens", tokens, "stream: how far to read")->capture_default_str()->check(CLI::Range(1000, 1 << 30));
+    app.add_option("--tokens", tokens, "stream: how far to read")
+        ->capture_default_str()
+        ->check(CLI::Range(1000, 1 << 30));
     app.add_option("--preset", preset, "named size")->capture_default_str();
     app.add_option("--vocab-size", vocab_size, "V")->capture_default_str();
     app.add_option("--batch-size", batch_size, "B")->capture_default_str()->check(CLI::Range(1, 4096));
@@ -41,7 +44,8 @@ struct BenchFlags {
     app.add_flag("--recompute", recompute, "recompute activations in the backward pass");
     app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
     app.add_option("--baseline", baseline,
-                   "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the source folder")
+                   "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the "
+                   "source folder")
         ->expected(0, 1)
         ->default_str("tools/reference/bench_pytorch.py");
     app.add_option("--plot", plot, "events: the curve as a .svg or .png file");
@@ -113,7 +117,8 @@ void bench_decoding(const BenchFlags& flags, Json& json) {
   };
   if (flags.wants("events")) {
     show("events", bench_events(config, types), print_events);
-    if (!flags.plot.empty()) write_text_atomically(flags.plot, events_chart(json["events"]).draw(plot_format(flags.plot)));
+    if (!flags.plot.empty())
+      write_text_atomically(flags.plot, events_chart(json["events"]).draw(plot_format(flags.plot)));
   }
   if (!flags.wants("decode") && !flags.wants("prefill") && !flags.wants("stream")) return;
   const DecodeModel model = decode_model(config, {flags.folder, flags.data, flags.rate});
@@ -131,7 +136,8 @@ int bench(const BenchFlags& flags) {
   Json json;
   json["simd"] = simd_target();
   json["threads"] = thread_count();
-  if (flags.wants("train")) json["train"] = bench_train(train_bench(flags, config));  // refuses a baseline that cannot run
+  if (flags.wants("train"))
+    json["train"] = bench_train(train_bench(flags, config));  // refuses a baseline that cannot run
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
   if (flags.wants("train") && !flags.json) print_train(json["train"]);
   if (flags.wants("kernels")) {
@@ -146,7 +152,9 @@ int bench(const BenchFlags& flags) {
 }  // namespace
 
 std::function<int()> add_bench(CLI::App& app) {
-  app.footer("Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench decode --arch event --type int8\n  spikegpt bench kernels --json");
+  app.footer(
+      "Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench decode --arch event --type int8\n  spikegpt "
+      "bench kernels --json");
   auto flags = std::make_shared<BenchFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {

@@ -76,7 +76,9 @@ DecodeFigures measure(const PackedModel& packed, const DecodeModel& model, Produ
 }
 
 Json row_of(const Way& way, const PackedModel& packed, const DecodeFigures& figures) {
-  const auto per_token = [&](std::int64_t count) { return static_cast<double>(count) / static_cast<double>(figures.tokens); };
+  const auto per_token = [&](std::int64_t count) {
+    return static_cast<double>(count) / static_cast<double>(figures.tokens);
+  };
   const double bytes = per_token(figures.work.weight_bytes);
   const double bandwidth = read_bandwidth(packed.size_in_bytes());
   Json row;
@@ -129,17 +131,19 @@ DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source) 
     initialise(config, InitKind::kDefault, 1, model.parameters.data());
   }
   if (!data.empty()) {
-    if (folder.empty()) throw Error(ErrorKind::kInvalidArgument, "--data needs --model: random weights have no tokenizer");
+    if (folder.empty())
+      throw Error(ErrorKind::kInvalidArgument, "--data needs --model: random weights have no tokenizer");
     model.text = read_first_tokens(data, *load_tokenizer(folder), 1 << 16);
   } else {
     RandomStream random(1, RandomPurpose::kBatch);
     for (int i = 0; i < 4096; ++i) {
-      model.text.push_back(static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(model.config.vocab_size))));
+      model.text.push_back(
+          static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(model.config.vocab_size))));
     }
   }
   if (static_cast<std::int64_t>(model.text.size()) < kLeastDecodeText) {
-    throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens; expected at least {}", data.string(),
-                model.text.size(), kLeastDecodeText);
+    throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens; expected at least {}", data.string(), model.text.size(),
+                kLeastDecodeText);
   }
   if (folder.empty()) {
     calibrate_gains(model.config, std::span(model.text).first(256), model.parameters.data());
@@ -263,8 +267,8 @@ Json bench_events(const ModelConfig& config, const std::vector<WeightType>& type
 }
 
 void print_decode(const Json& rows) {
-  fmt::print("{:<6} {:<8} {:<10} {:>10} {:>12} {:>12} {:>9} {:>9}\n", "type", "path", "shift", "tokens/s",
-             "MB/token", "of bandwidth", "firing", "x dense");
+  fmt::print("{:<6} {:<8} {:<10} {:>10} {:>12} {:>12} {:>9} {:>9}\n", "type", "path", "shift", "tokens/s", "MB/token",
+             "of bandwidth", "firing", "x dense");
   std::map<std::string, double> dense;  // the fastest dense way of a type
   for (const Json& row : rows) {
     if (row["path"] != "dense") continue;
@@ -273,10 +277,11 @@ void print_decode(const Json& rows) {
   }
   for (const Json& row : rows) {
     const double speed = row["tokens_per_second"].get<double>();
-    fmt::print("{:<6} {:<8} {:<10} {:>10.0f} {:>12.3f} {:>10.0f} % {:>7.1f} % {:>9.2f}\n", row["type"].get<std::string>(),
-               row["path"].get<std::string>(), row["token_shift"].get<std::string>(), speed,
-               1e-6 * row["weight_bytes_per_token"].get<double>(), 100.0 * row["share_of_read_bandwidth"].get<double>(),
-               100.0 * row["firing_rate"].get<double>(), speed / dense[row["type"].get<std::string>()]);
+    fmt::print("{:<6} {:<8} {:<10} {:>10.0f} {:>12.3f} {:>10.0f} % {:>7.1f} % {:>9.2f}\n",
+               row["type"].get<std::string>(), row["path"].get<std::string>(), row["token_shift"].get<std::string>(),
+               speed, 1e-6 * row["weight_bytes_per_token"].get<double>(),
+               100.0 * row["share_of_read_bandwidth"].get<double>(), 100.0 * row["firing_rate"].get<double>(),
+               speed / dense[row["type"].get<std::string>()]);
   }
   fmt::print("\n");
 }
@@ -310,7 +315,8 @@ LineChart events_chart(const Json& json) {
 }
 
 void print_events(const Json& json) {
-  fmt::print("speed-up of events over the dense product of the same type, by the share of active inputs\n{:<8}", "type");
+  fmt::print("speed-up of events over the dense product of the same type, by the share of active inputs\n{:<8}",
+             "type");
   for (const Json& point : json.at(0)["curve"]) fmt::print("{:>7.0f}%", 100.0 * point["density"].get<double>());
   fmt::print("{:>12} {:>12}\n", "break-even", "dense GB/s");
   for (const Json& entry : json) {

@@ -35,8 +35,7 @@ class KernelBench {
         stream_(random_values<float>(shape_.size())),
         weight_(random_values<float>(shape_.channels)),
         sums_(static_cast<std::size_t>(
-            std::max(wkv_scratch_size(shape_),
-                     layer_norm_scratch_size(shape_.rows(), shape_.channels)))) {}
+            std::max(wkv_scratch_size(shape_), layer_norm_scratch_size(shape_.rows(), shape_.channels)))) {}
 
   Json run() {
     scans();
@@ -66,28 +65,37 @@ class KernelBench {
     });
     const WkvWeights weights = {weight_.data(), weight_.data()};
     measure("WKV forward", 4, 0, [&] {
-      wkv_forward<A>(shape_, weights, {.receptance = x_.data(), .key = y_.data(), .value = z_.data(),
-                                       .output = d_.data()});
+      wkv_forward<A>(shape_, weights,
+                     {.receptance = x_.data(), .key = y_.data(), .value = z_.data(), .output = d_.data()});
     });
     AlignedBuffer<A> d_key(x_.size());
     AlignedBuffer<A> d_value(x_.size());
     AlignedBuffer<float> d_weight(weight_.size());
     measure("WKV backward", 7, 0, [&] {
-      wkv_backward<A>(shape_, weights, {.receptance = x_.data(), .key = y_.data(), .value = z_.data(),
-                                        .d_output = d_.data(), .d_receptance = d_.data(),
-                                        .d_key = d_key.data(), .d_value = d_value.data(),
-                                        .d_time_decay = d_weight.data(), .d_time_first = d_weight.data(),
-                                        .scratch = sums_.data()});
+      wkv_backward<A>(shape_, weights,
+                      {.receptance = x_.data(),
+                       .key = y_.data(),
+                       .value = z_.data(),
+                       .d_output = d_.data(),
+                       .d_receptance = d_.data(),
+                       .d_key = d_key.data(),
+                       .d_value = d_value.data(),
+                       .d_time_decay = d_weight.data(),
+                       .d_time_first = d_weight.data(),
+                       .scratch = sums_.data()});
     });
     measure("token shift forward (3 mixes)", 4, 0, [&] {
-      token_shift_forward<A>(shape_, {.x = x_.data(), .mixes = 3,
+      token_shift_forward<A>(shape_, {.x = x_.data(),
+                                      .mixes = 3,
                                       .mu = {weight_.data(), weight_.data(), weight_.data()},
                                       .mixed = {y_.data(), z_.data(), d_.data()}});
     });
     measure("token shift backward (3 mixes)", 5, 0, [&] {
-      token_shift_backward<A>(shape_, {.x = x_.data(), .mixes = 3,
+      token_shift_backward<A>(shape_, {.x = x_.data(),
+                                       .mixes = 3,
                                        .mu = {weight_.data(), weight_.data(), weight_.data()},
-                                       .d_mixed = {y_.data(), z_.data(), d_.data()}, .d_x = d_key.data(),
+                                       .d_mixed = {y_.data(), z_.data(), d_.data()},
+                                       .d_x = d_key.data(),
                                        .d_mu = {d_weight.data(), d_weight.data(), d_weight.data()},
                                        .scratch = sums_.data()});
     });
@@ -100,14 +108,23 @@ class KernelBench {
     AlignedBuffer<float> d_stream(stream_.size());
     measure("LayerNorm forward", 1, 1, [&] {
       layer_norm_forward<A>(shape_.rows(), shape_.channels,
-                            {.x = stream_.data(), .weight = weight_.data(), .bias = weight_.data(),
-                             .y = y_.data(), .mean = mean.data(), .inverse_std = inverse_std.data()});
+                            {.x = stream_.data(),
+                             .weight = weight_.data(),
+                             .bias = weight_.data(),
+                             .y = y_.data(),
+                             .mean = mean.data(),
+                             .inverse_std = inverse_std.data()});
     });
     measure("LayerNorm backward", 1, 3, [&] {
       layer_norm_backward<A>(shape_.rows(), shape_.channels,
-                             {.x = stream_.data(), .weight = weight_.data(), .mean = mean.data(),
-                              .inverse_std = inverse_std.data(), .d_y = y_.data(), .d_x = d_stream.data(),
-                              .d_weight = d_weight.data(), .d_bias = d_weight.data(),
+                             {.x = stream_.data(),
+                              .weight = weight_.data(),
+                              .mean = mean.data(),
+                              .inverse_std = inverse_std.data(),
+                              .d_y = y_.data(),
+                              .d_x = d_stream.data(),
+                              .d_weight = d_weight.data(),
+                              .d_bias = d_weight.data(),
                               .scratch = sums_.data()});
     });
     measure("residual sum with dropout", 1, 2, [&] {
@@ -117,14 +134,15 @@ class KernelBench {
             [&] { sigmoid_gate_forward(shape_.size(), x_.data(), y_.data(), z_.data()); });
     AlignedBuffer<A> d_value(x_.size());
     measure("sigmoid gate backward", 5, 0, [&] {
-      sigmoid_gate_backward<A>(shape_.size(), {.receptance = x_.data(), .value = y_.data(),
-                                               .d_output = z_.data(), .d_receptance = d_.data(),
+      sigmoid_gate_backward<A>(shape_.size(), {.receptance = x_.data(),
+                                               .value = y_.data(),
+                                               .d_output = z_.data(),
+                                               .d_receptance = d_.data(),
                                                .d_value = d_value.data()});
     });
     AlignedBuffer<float> moments(2 * stream_.size());
     measure("Adam", 0, 7, [&] {
-      adam_update(shape_.size(), {}, {d_stream.data(), stream_.data(), moments.data(),
-                                      moments.data() + shape_.size()});
+      adam_update(shape_.size(), {}, {d_stream.data(), stream_.data(), moments.data(), moments.data() + shape_.size()});
     });
   }
 
@@ -135,13 +153,16 @@ class KernelBench {
     AlignedBuffer<float> loss(static_cast<std::size_t>(rows));
     AlignedBuffer<A> d_logits(logits.size());
     const double seconds = median_seconds([&] {
-      cross_entropy<A>(rows, V_, {.logits = logits.data(), .targets = targets.data(), .losses = loss.data(),
-                                  .d_logits = d_logits.data(), .l2wrap = 1e-4f});
+      cross_entropy<A>(rows, V_,
+                       {.logits = logits.data(),
+                        .targets = targets.data(),
+                        .losses = loss.data(),
+                        .d_logits = d_logits.data(),
+                        .l2wrap = 1e-4f});
     });
     const double bytes = static_cast<double>(rows * V_) * (2 * sizeof(float) + sizeof(A));
-    results_.push_back({{"name", "cross-entropy with gradient"},
-                        {"seconds", seconds},
-                        {"gbytes", 1e-9 * bytes / seconds}});
+    results_.push_back(
+        {{"name", "cross-entropy with gradient"}, {"seconds", seconds}, {"gbytes", 1e-9 * bytes / seconds}});
   }
 
   SequenceShape shape_;
@@ -180,8 +201,7 @@ class LinearBench {
     return median_seconds([&] { weight_gradient(shape_, y_.data(), x_.data(), d_weight_.data(), true); });
   }
   double flops() const {
-    return 2.0 * static_cast<double>(shape_.rows) * static_cast<double>(shape_.out) *
-           static_cast<double>(shape_.in);
+    return 2.0 * static_cast<double>(shape_.rows) * static_cast<double>(shape_.out) * static_cast<double>(shape_.in);
   }
 
  private:
@@ -207,8 +227,7 @@ void bench_products(const ModelConfig& config, int batch, GemmPrecision precisio
   for (const LinearShape& shape : layer_shapes(config, batch)) {
     LinearBench<A> bench(shape, precision);
     const auto add = [&](const char* what, double seconds) {
-      results.push_back({{"name", fmt::format("{} {} x {} x {}", what, shape.rows, shape.in,
-                                              shape.out)},
+      results.push_back({{"name", fmt::format("{} {} x {} x {}", what, shape.rows, shape.in, shape.out)},
                          {"seconds", seconds},
                          {"gflops", 1e-9 * bench.flops() / seconds}});
     };

@@ -19,7 +19,7 @@
 namespace spikegpt::cli {
 namespace {
 
-constexpr int kRounds = 2;                               // of the baseline; ours has one more
+constexpr int kRounds = 2;                                   // of the baseline; ours has one more
 constexpr std::size_t kBeyondCaches = std::size_t{1} << 28;  // bytes
 
 // Tokens at random: speed does not depend on what they say.
@@ -76,12 +76,16 @@ Json breakdown(const KernelLog& log, const std::vector<double>& step_seconds, co
   double rest = total;
   for (const auto& [work, calls, seconds] : entries) {
     rest -= seconds;
-    Json row = {{"name", title(work, model)}, {"seconds", seconds / steps}, {"share", seconds / total},
-                {"calls", static_cast<double>(calls) / steps}, {"gbytes", 1e-9 * work.bytes / seconds}};
+    Json row = {{"name", title(work, model)},
+                {"seconds", seconds / steps},
+                {"share", seconds / total},
+                {"calls", static_cast<double>(calls) / steps},
+                {"gbytes", 1e-9 * work.bytes / seconds}};
     if (is_product(work)) row["gflops"] = 1e-9 * work.operations / seconds;
     rows.push_back(row);
   }
-  rows.push_back({{"name", "the rest: sampling, zeroing of gradients, sums"}, {"seconds", rest / steps}, {"share", rest / total}});
+  rows.push_back(
+      {{"name", "the rest: sampling, zeroing of gradients, sums"}, {"seconds", rest / steps}, {"share", rest / total}});
   return rows;
 }
 
@@ -124,8 +128,8 @@ class Measurement {
     json["tokens_per_second"] = step_tokens() / median(theirs);
     json["step_seconds"] = summary(theirs);
     json["speed_up"] = median(theirs) / median(seconds_);
-    json["speed_up_of_best_steps"] = *std::min_element(theirs.begin(), theirs.end()) /
-                                     *std::min_element(seconds_.begin(), seconds_.end());
+    json["speed_up_of_best_steps"] =
+        *std::min_element(theirs.begin(), theirs.end()) / *std::min_element(seconds_.begin(), seconds_.end());
     return json;
   }
 
@@ -156,7 +160,8 @@ class Measurement {
 };
 
 void print_breakdown(const Json& json) {
-  fmt::print("\n{:<48} {:>9} {:>7} {:>6} {:>9} {:>7}\n", "where a step's time goes", "ms", "share", "calls", "GFLOP/s", "GB/s");
+  fmt::print("\n{:<48} {:>9} {:>7} {:>6} {:>9} {:>7}\n", "where a step's time goes", "ms", "share", "calls", "GFLOP/s",
+             "GB/s");
   for (const Json& row : json["breakdown"]) {
     const auto cell = [&](const char* key, const char* format) {
       return row.contains(key) ? fmt::format(fmt::runtime(format), row[key].get<double>()) : std::string("-");
@@ -166,8 +171,9 @@ void print_breakdown(const Json& json) {
                cell("gflops", "{:.0f}"), cell("gbytes", "{:.1f}"));
   }
   const Json& limits = json["limits"];
-  fmt::print("the machine in this run: {:.0f} GFLOP/s in the fastest product alone, {:.1f} GB/s read, {:.1f} GB/s written\n\n",
-             limits["gflops"].get<double>(), limits["read_gbytes"].get<double>(), limits["write_gbytes"].get<double>());
+  fmt::print(
+      "the machine in this run: {:.0f} GFLOP/s in the fastest product alone, {:.1f} GB/s read, {:.1f} GB/s written\n\n",
+      limits["gflops"].get<double>(), limits["read_gbytes"].get<double>(), limits["write_gbytes"].get<double>());
 }
 
 void print_figure(const char* what, const std::string& value) { fmt::print("  {:<44} {:>10}\n", what, value); }
@@ -178,9 +184,10 @@ Json bench_train(const TrainBench& bench) {
   const GemmPrecision precision = gemm_precision(bench.train.precision);
   std::optional<PytorchBaseline> baseline;
   if (!bench.baseline.empty()) baseline.emplace(bench.baseline, bench.model, bench.train.batch_size, precision);
-  Json json = {{"arch", bench.model.arch}, {"n_layer", bench.model.n_layer}, {"n_embd", bench.model.n_embd},
-               {"vocab_size", bench.model.vocab_size}, {"ctx_len", bench.model.ctx_len},
-               {"batch_size", bench.train.batch_size}, {"precision", name_of(precision)}, {"recompute", bench.train.recompute}};
+  Json json = {{"arch", bench.model.arch},        {"n_layer", bench.model.n_layer},
+               {"n_embd", bench.model.n_embd},    {"vocab_size", bench.model.vocab_size},
+               {"ctx_len", bench.model.ctx_len},  {"batch_size", bench.train.batch_size},
+               {"precision", name_of(precision)}, {"recompute", bench.train.recompute}};
   {
     Measurement measurement(bench);
     measurement.time_steps();
@@ -196,12 +203,13 @@ Json bench_train(const TrainBench& bench) {
 
 void print_train(const Json& json) {
   fmt::print("training {} {} x {}, V = {}, T = {}, B = {}, {}{}, {} parameters\n", json["arch"].get<std::string>(),
-             json["n_layer"].get<int>(), json["n_embd"].get<int>(), json["vocab_size"].get<int>(), json["ctx_len"].get<int>(),
-             json["batch_size"].get<int>(), json["precision"].get<std::string>(),
+             json["n_layer"].get<int>(), json["n_embd"].get<int>(), json["vocab_size"].get<int>(),
+             json["ctx_len"].get<int>(), json["batch_size"].get<int>(), json["precision"].get<std::string>(),
              json["recompute"].get<bool>() ? ", recomputing" : "", quantity(json["parameters"].get<double>()));
   print_figure("tokens/s (median step)", fmt::format("{:.0f}", json["tokens_per_second"].get<double>()));
   print_figure("step [ms]", fmt::format("{:.1f}", 1e3 * json["step_seconds"]["median"].get<double>()));
-  print_figure("share of the step outside matrix products", fmt::format("{:.1f}%", 100.0 * json["share_outside_products"].get<double>()));
+  print_figure("share of the step outside matrix products",
+               fmt::format("{:.1f}%", 100.0 * json["share_outside_products"].get<double>()));
   print_figure("peak memory of the process [MB]", fmt::format("{:.0f}", json["peak_memory_mb"].get<double>()));
   if (json.contains("baseline")) {
     const Json& baseline = json["baseline"];
@@ -209,7 +217,8 @@ void print_train(const Json& json) {
     print_figure("tokens/s (median step)", fmt::format("{:.0f}", baseline["tokens_per_second"].get<double>()));
     print_figure("peak memory of the process [MB]", fmt::format("{:.0f}", baseline["peak_memory_mb"].get<double>()));
     print_figure("ours is faster by (median steps)", fmt::format("{:.2f}", baseline["speed_up"].get<double>()));
-    print_figure("ours is faster by (best steps)", fmt::format("{:.2f}", baseline["speed_up_of_best_steps"].get<double>()));
+    print_figure("ours is faster by (best steps)",
+                 fmt::format("{:.2f}", baseline["speed_up_of_best_steps"].get<double>()));
   }
   print_breakdown(json);
 }

@@ -75,8 +75,8 @@ struct Difference {
   std::string against;
   bool must_be_equal = false;
   bool same_bits = false;
-  double logits = 0.0;                 // largest
-  std::vector<std::int64_t> flipped;   // by layer, the head's last; a neuron at a token whose spikes differ
+  double logits = 0.0;                // largest
+  std::vector<std::int64_t> flipped;  // by layer, the head's last; a neuron at a token whose spikes differ
   std::int64_t total_flipped() const {
     std::int64_t sum = 0;
     for (const std::int64_t count : flipped) sum += count;
@@ -86,7 +86,8 @@ struct Difference {
 
 class Check {
  public:
-  explicit Check(const CheckFlags& flags) : packed_(open_model(flags.folder, {.type = flags.type})), config_(packed_.config()) {
+  explicit Check(const CheckFlags& flags)
+      : packed_(open_model(flags.folder, {.type = flags.type})), config_(packed_.config()) {
     config_.dropout = 0.0;
     const auto tokenizer = load_tokenizer(flags.folder);
     tokens_ = read_first_tokens(flags.data, *tokenizer, flags.tokens);
@@ -104,7 +105,8 @@ class Check {
 
   std::vector<Difference> run(StatusLine& status) {
     std::vector<Difference> differences;
-    const auto compare = [&](const Route& route, const Outcome& reference, const std::string& against, bool must_be_equal) {
+    const auto compare = [&](const Route& route, const Outcome& reference, const std::string& against,
+                             bool must_be_equal) {
       status.update(route.name);
       differences.push_back(difference(outcome(route), reference));
       differences.back().route = route.name;
@@ -161,7 +163,8 @@ class Check {
     run.probe = &result;
     for (std::int64_t first = 0; first < tokens(); first += route.chunk) {
       const std::int64_t count = std::min(route.chunk, tokens() - first);
-      network->forward({std::span(tokens_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))}, run);
+      network->forward({std::span(tokens_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))},
+                       run);
       network->logits(0, count, result.logits.data() + first * config_.vocab_size);
     }
   }
@@ -170,7 +173,8 @@ class Check {
     Difference found;
     found.same_bits = std::memcmp(one.logits.data(), other.logits.data(), one.logits.size() * sizeof(float)) == 0;
     for (std::size_t i = 0; i < one.logits.size(); ++i) {
-      found.logits = std::max(found.logits, std::fabs(static_cast<double>(one.logits[i]) - static_cast<double>(other.logits[i])));
+      found.logits =
+          std::max(found.logits, std::fabs(static_cast<double>(one.logits[i]) - static_cast<double>(other.logits[i])));
     }
     found.flipped.assign(static_cast<std::size_t>(config_.n_layer) + 1, 0);
     const auto sites = spike_sites(config_);
@@ -193,22 +197,29 @@ class Check {
 void print_json(const Check& check, const std::vector<Difference>& differences) {
   Json json = {{"tokens", check.tokens()}, {"neurons", check.neurons()}, {"weights", check.weights()}};
   for (const Difference& d : differences) {
-    json["routes"].push_back({{"route", d.route}, {"against", d.against}, {"must_be_equal", d.must_be_equal}, {"same_bits", d.same_bits},
-                              {"largest_logit_difference", d.logits}, {"flipped_spikes_by_layer", d.flipped}});
+    json["routes"].push_back({{"route", d.route},
+                              {"against", d.against},
+                              {"must_be_equal", d.must_be_equal},
+                              {"same_bits", d.same_bits},
+                              {"largest_logit_difference", d.logits},
+                              {"flipped_spikes_by_layer", d.flipped}});
   }
   fmt::print("{}\n", json.dump(2));
 }
 
 void print_table(const Check& check, const std::vector<Difference>& differences) {
-  fmt::print("{} {} x {}, {} tokens, {} neurons; stepping with {} weights\n\n", check.config().arch, check.config().n_layer,
-             check.config().n_embd, check.tokens(), check.neurons(), check.weights());
+  fmt::print("{} {} x {}, {} tokens, {} neurons; stepping with {} weights\n\n", check.config().arch,
+             check.config().n_layer, check.config().n_embd, check.tokens(), check.neurons(), check.weights());
   fmt::print("{:<26} {:<24} {:>18} {:>16}\n", "route", "against", "logits differ by", "flipped spikes");
   for (const Difference& d : differences) {
-    fmt::print("{:<26} {:<24} {:>18} {:>16}{}\n", d.route, d.against, d.same_bits ? "same bits" : fmt::format("{:.2e}", d.logits),
-               d.total_flipped(), d.must_be_equal && !d.same_bits ? "   MUST BE EQUAL" : "");
+    fmt::print("{:<26} {:<24} {:>18} {:>16}{}\n", d.route, d.against,
+               d.same_bits ? "same bits" : fmt::format("{:.2e}", d.logits), d.total_flipped(),
+               d.must_be_equal && !d.same_bits ? "   MUST BE EQUAL" : "");
     if (d.total_flipped() == 0) continue;
     for (std::size_t layer = 0; layer < d.flipped.size(); ++layer) {
-      if (d.flipped[layer] > 0) fmt::print("    {} {}: {} flipped\n", layer + 1 < d.flipped.size() ? "layer" : "head of", layer, d.flipped[layer]);
+      if (d.flipped[layer] > 0)
+        fmt::print("    {} {}: {} flipped\n", layer + 1 < d.flipped.size() ? "layer" : "head of", layer,
+                   d.flipped[layer]);
     }
   }
 }
@@ -220,8 +231,12 @@ int run(const CheckFlags& flags) {
   const std::vector<Difference> differences = check.run(status);
   status.clear();
   flags.json ? print_json(check, differences) : print_table(check, differences);
-  const bool fails = std::any_of(differences.begin(), differences.end(), [](const Difference& d) { return d.must_be_equal && !d.same_bits; });
-  if (fails) fmt::print(stderr, "spikegpt: routes that must give the same bits do not: please report this with your model's config.json\n");
+  const bool fails = std::any_of(differences.begin(), differences.end(),
+                                 [](const Difference& d) { return d.must_be_equal && !d.same_bits; });
+  if (fails)
+    fmt::print(
+        stderr,
+        "spikegpt: routes that must give the same bits do not: please report this with your model's config.json\n");
   return fails ? 1 : 0;
 }
 
@@ -229,9 +244,12 @@ int run(const CheckFlags& flags) {
 
 std::function<int()> add_check(CLI::App& app) {
   app.footer(
-      "Reads a text by every route the program has and compares logits and spikes: gathered events against dense products, steps against\n"
-      "chunks, one thread against many, vector against scalar code, stepping against the parallel pass of training. Exit status 1 when\n"
-      "routes differ that must give the same bits. A spike flips when two routes round a potential to different sides of the threshold.\n"
+      "Reads a text by every route the program has and compares logits and spikes: gathered events against dense "
+      "products, steps against\n"
+      "chunks, one thread against many, vector against scalar code, stepping against the parallel pass of training. "
+      "Exit status 1 when\n"
+      "routes differ that must give the same bits. A spike flips when two routes round a potential to different sides "
+      "of the threshold.\n"
       "  spikegpt check my-model --data test.txt");
   auto flags = std::make_shared<CheckFlags>(app);
   auto set_threads = add_threads_flag(app);

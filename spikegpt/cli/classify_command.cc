@@ -17,7 +17,8 @@ namespace spikegpt::cli {
 namespace {
 
 void print_scores(const Scores& scores, const std::vector<std::string>& labels) {
-  fmt::print("accuracy {:.2f} %, macro-F1 {:.2f} %\n\n{:>16}", 100.0 * scores.accuracy(), 100.0 * scores.macro_f1(), "is \\ found");
+  fmt::print("accuracy {:.2f} %, macro-F1 {:.2f} %\n\n{:>16}", 100.0 * scores.accuracy(), 100.0 * scores.macro_f1(),
+             "is \\ found");
   for (const std::string& label : labels) fmt::print(" {:>8}", label);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     fmt::print("\n{:>16}", labels[i]);
@@ -71,7 +72,8 @@ int predict(const ClassifyFlags& flags) {
       fmt::print("\n");
       return;
     }
-    if (std::ssize(encoding.ids) > classifier->config().ctx_len) encoding.ids.resize(static_cast<std::size_t>(classifier->config().ctx_len));
+    if (std::ssize(encoding.ids) > classifier->config().ctx_len)
+      encoding.ids.resize(static_cast<std::size_t>(classifier->config().ctx_len));
     const std::int64_t length = std::ssize(encoding.ids);
     const std::span<const float> logits = classifier->logits({std::move(encoding.ids), {length}, {}});
     const auto best = static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());

@@ -26,7 +26,8 @@ void validate(const ClassifySettings& s) {
   check_setting(s.epochs >= 1, "epochs", s.epochs, "at least 1");
   check_setting(s.batch_size >= 1 && s.batch_size <= 65536, "batch_size", s.batch_size, "1 to 65536");
   check_setting(s.lr > 0.0 && s.lr < 10.0, "lr", s.lr, "a positive number below 10");
-  check_setting(s.weight_decay >= 0.0 && s.weight_decay * s.lr < 1.0, "weight_decay", s.weight_decay, "0 or more, below 1 / lr");
+  check_setting(s.weight_decay >= 0.0 && s.weight_decay * s.lr < 1.0, "weight_decay", s.weight_decay,
+                "0 or more, below 1 / lr");
   check_setting(s.grad_clip >= 0.0, "grad_clip", s.grad_clip, "0 or more");
   check_setting(s.rate_weight >= 0.0, "rate_weight", s.rate_weight, "0 or more");
   check_setting(s.rate_target >= 0.0, "rate_target", s.rate_target, "0 or more");
@@ -44,7 +45,8 @@ class ClassifyTraining {
     validate(settings_);
     LabelledSet set = read_set(flags.data);
     if (set.labels.size() < 2) {
-      throw Error(ErrorKind::kInvalidArgument, "{} has one label only, {}; expected at least two", flags.data.string(), set.labels[0]);
+      throw Error(ErrorKind::kInvalidArgument, "{} has one label only, {}; expected at least two", flags.data.string(),
+                  set.labels[0]);
     }
     add(set, train_);
     for (auto [path, part] : {std::pair{&flags.dev, &dev_}, std::pair{&flags.test, &test_}}) {
@@ -56,8 +58,8 @@ class ClassifyTraining {
     load_model();
     encoded_ = encode_labelled(all_, *tokenizer_, config_.ctx_len);
     if (encoded_.cut > 0) {
-      fmt::print(stderr, "spikegpt: {} of {} texts are cut after {} tokens (--ctx-len)\n", encoded_.cut, encoded_.texts.size(),
-                 config_.ctx_len);
+      fmt::print(stderr, "spikegpt: {} of {} texts are cut after {} tokens (--ctx-len)\n", encoded_.cut,
+                 encoded_.texts.size(), config_.ctx_len);
     }
   }
 
@@ -129,14 +131,16 @@ class ClassifyTraining {
     Json earlier = Json::parse(read_text(path), nullptr, false);
     for (const auto& [key, value] : now.items()) {
       if (earlier.is_object() && earlier.contains("runs") && earlier.contains(key) && earlier[key] == value) continue;
-      throw Error(ErrorKind::kInvalidArgument, "{} holds results with another \"{}\"; choose another folder", path.string(), key);
+      throw Error(ErrorKind::kInvalidArgument, "{} holds results with another \"{}\"; choose another folder",
+                  path.string(), key);
     }
     return earlier;
   }
 
   static bool is_done(const Json& results, std::uint64_t seed, int fold) {
-    return std::any_of(results["runs"].begin(), results["runs"].end(),
-                       [&](const Json& run) { return run.value("seed", std::uint64_t{0}) == seed && run.value("fold", -1) == fold; });
+    return std::any_of(results["runs"].begin(), results["runs"].end(), [&](const Json& run) {
+      return run.value("seed", std::uint64_t{0}) == seed && run.value("fold", -1) == fold;
+    });
   }
 
   struct Split {
@@ -152,7 +156,8 @@ class ClassifyTraining {
     shuffle(order, random);
     std::vector<std::size_t> rest;
     for (std::size_t i = 0; i < order.size(); ++i) {
-      const bool held_out = settings_.folds > 0 && static_cast<int>(i % static_cast<std::size_t>(settings_.folds)) == fold;
+      const bool held_out =
+          settings_.folds > 0 && static_cast<int>(i % static_cast<std::size_t>(settings_.folds)) == fold;
       (held_out ? split.test : rest).push_back(order[i]);
     }
     std::size_t chosen = 0;
@@ -192,11 +197,13 @@ class ClassifyTraining {
   Json run_one(std::uint64_t seed, int fold) {
     const Split parts = split(fold);
     const auto classifier = make_classifier(seed, parts);
-    const std::string name = settings_.folds > 0 ? fmt::format("seed {}, fold {}", seed, fold + 1) : fmt::format("seed {}", seed);
+    const std::string name =
+        settings_.folds > 0 ? fmt::format("seed {}, fold {}", seed, fold + 1) : fmt::format("seed {}", seed);
     StatusLine status;
     FitObserver observer;
     observer.on_batch = [&](const FitProgress& p) {
-      if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted; the same command goes on with what is not done");
+      if (stop_requested())
+        throw Error(ErrorKind::kCancelled, "interrupted; the same command goes on with what is not done");
       status.update(fmt::format("{}: epoch {} of {} {}  loss {:.4f}  fire {:.1f}%", name, p.epoch, settings_.epochs,
                                 bar(static_cast<double>(p.batch) / static_cast<double>(p.batches), 16), p.loss,
                                 100.0 * classifier->firing_rate()));
@@ -206,7 +213,8 @@ class ClassifyTraining {
       fmt::print("{}: epoch {:>2}  loss {:.4f}  dev {:.2f} %\n", name, epoch, loss, 100.0 * dev.accuracy());
       std::fflush(stdout);
     };
-    const FitOptions options = {settings_.epochs, static_cast<std::size_t>(settings_.batch_size), settings_.lr, settings_.patience, seed};
+    const FitOptions options = {settings_.epochs, static_cast<std::size_t>(settings_.batch_size), settings_.lr,
+                                settings_.patience, seed};
     const int epoch = fit(*classifier, encoded_, parts.train, parts.dev, options, observer);
     Json json = {{"seed", seed}, {"fold", fold}, {"epoch", epoch}};
     json["dev"] = to_json(score(*classifier, encoded_, parts.dev, options.batch_size));
@@ -234,8 +242,8 @@ class ClassifyTraining {
       const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
       double squares = 0.0;
       for (const double value : values) squares += (value - mean) * (value - mean);
-      fmt::print("{}: accuracy {:.2f} %, deviation {:.2f}, {} runs\n", part, mean, values.size() > 1 ? std::sqrt(squares / (n - 1.0)) : 0.0,
-                 values.size());
+      fmt::print("{}: accuracy {:.2f} %, deviation {:.2f}, {} runs\n", part, mean,
+                 values.size() > 1 ? std::sqrt(squares / (n - 1.0)) : 0.0, values.size());
     }
     fmt::print("results are in {}\n", (flags_.folder / "results.json").string());
   }
@@ -257,7 +265,8 @@ class ClassifyTraining {
 LabelledSet read_set(const std::filesystem::path& path) {
   LabelledSet set = read_labelled(path);
   if (set.from_latin1 > 0) {
-    fmt::print(stderr, "spikegpt: {}: {} texts are not UTF-8 and were read as Latin-1\n", path.string(), set.from_latin1);
+    fmt::print(stderr, "spikegpt: {}: {} texts are not UTF-8 and were read as Latin-1\n", path.string(),
+               set.from_latin1);
   }
   return set;
 }

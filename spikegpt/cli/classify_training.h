@@ -55,7 +55,9 @@ struct ClassifySettings {
 struct ClassifyFlags {
   explicit ClassifyFlags(CLI::App& app)
       : settings(app, "Training", {}), model(app, "Model, from scratch", {"vocab_size", "published_rescale"}) {
-    app.add_option("what", what, "train, eval or predict")->required()->check(CLI::IsMember({"train", "eval", "predict"}));
+    app.add_option("what", what, "train, eval or predict")
+        ->required()
+        ->check(CLI::IsMember({"train", "eval", "predict"}));
     app.add_option("model", folder, "folder of the classifier: made by train, used by eval and predict")->required();
     app.add_option("--data", data, "labelled texts; for predict one text a line, - = standard input")->required();
     app.add_option("--dev", dev, "labelled texts that choose the best epoch");

@@ -55,8 +55,7 @@ void install_lost_file_handler() { std::signal(SIGBUS, report_lost_file); }
 
 std::function<void(int)> add_threads_flag(CLI::App& app) {
   auto threads = std::make_shared<int>(0);
-  app.add_option("--threads", *threads, "processors to use; 0 = as many as help")
-      ->check(CLI::Range(0, 1024));
+  app.add_option("--threads", *threads, "processors to use; 0 = as many as help")->check(CLI::Range(0, 1024));
   return [threads](int otherwise) { set_thread_count(*threads > 0 ? *threads : otherwise); };
 }
 

@@ -15,19 +15,29 @@ namespace spikegpt::cli {
 namespace {
 
 // Model settings that would not make sense for all three, or that the data decide.
-const std::vector<std::string> kFixedModel = {"arch",         "vocab_size",   "binary_embedding", "event_head",      "published_rescale", "tau",
-                                              "v_threshold",  "v_reset",      "decay_input",      "detach_reset",    "spike_levels",      "signed_spikes",
-                                              "squared_current", "attention_norm", "learnable_tau", "surrogate",     "alpha"};
+const std::vector<std::string> kFixedModel = {
+    "arch",         "vocab_size",    "binary_embedding", "event_head",     "published_rescale",
+    "tau",          "v_threshold",   "v_reset",          "decay_input",    "detach_reset",
+    "spike_levels", "signed_spikes", "squared_current",  "attention_norm", "learnable_tau",
+    "surrogate",    "alpha"};
 
 struct CompareFlags {
-  explicit CompareFlags(CLI::App& app) : model(app, "Model", kFixedModel), train(app, "Training", {"seed", "freeze", "reinit"}) {
+  explicit CompareFlags(CLI::App& app)
+      : model(app, "Model", kFixedModel), train(app, "Training", {"seed", "freeze", "reinit"}) {
     app.add_option("--data", data, "text to learn from; its end is held out")->required();
     app.add_option("--valid", valid, "held-out text instead");
     app.add_option("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json")->capture_default_str();
     app.add_option("--out", out, "folder for the models, compare.json, compare.md and compare.html")->required();
-    app.add_option("--preset", preset, "named size (spikegpt inspect --presets), unless flags under Model say otherwise")->capture_default_str();
-    app.add_option("--archs", archs, "which of rwkv, spikegpt, event")->delimiter(',')->capture_default_str()->check(CLI::IsMember({"rwkv", "spikegpt", "event"}));
-    app.add_option("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3")->delimiter(',')->capture_default_str();
+    app.add_option("--preset", preset,
+                   "named size (spikegpt inspect --presets), unless flags under Model say otherwise")
+        ->capture_default_str();
+    app.add_option("--archs", archs, "which of rwkv, spikegpt, event")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::IsMember({"rwkv", "spikegpt", "event"}));
+    app.add_option("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3")
+        ->delimiter(',')
+        ->capture_default_str();
     app.add_option("--energy-tokens", energy_tokens, "held-out tokens to count operations on")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
@@ -72,22 +82,28 @@ std::vector<ComparedRun> runs_of(const CompareFlags& flags) {
   return runs;
 }
 
-Comparison describe(const CompareFlags& flags, const std::vector<ComparedRun>& runs, std::vector<ComparedModel> models) {
+Comparison describe(const CompareFlags& flags, const std::vector<ComparedRun>& runs,
+                    std::vector<ComparedModel> models) {
   const TrainSettings& settings = runs.front().settings;
   Comparison comparison;
-  comparison.title = fmt::format("{} on {}", fmt::join(flags.archs, ", "), std::filesystem::path(flags.data).filename().string());
-  const std::string length = settings.train.minutes > 0.0 ? fmt::format("{} minutes", settings.train.minutes) : fmt::format("{} steps", settings.train.steps);
-  comparison.about = fmt::format("{} x {}, {} of {} x {} tokens each, learning rate {:g} to {:g}, the same batches in the same order for one seed. Energy: the "
-                                 "first {} held-out tokens. Speed: int8 weights, one token at a time, the best of {} rounds in turns.",
-                                 settings.model.n_layer, settings.model.n_embd, length, settings.train.batch_size * settings.train.accumulate,
-                                 settings.model.ctx_len, settings.train.lr, settings.train.lr_final, flags.energy_tokens, kSpeedRounds);
+  comparison.title =
+      fmt::format("{} on {}", fmt::join(flags.archs, ", "), std::filesystem::path(flags.data).filename().string());
+  const std::string length = settings.train.minutes > 0.0 ? fmt::format("{} minutes", settings.train.minutes)
+                                                          : fmt::format("{} steps", settings.train.steps);
+  comparison.about = fmt::format(
+      "{} x {}, {} of {} x {} tokens each, learning rate {:g} to {:g}, the same batches in the same order for one "
+      "seed. Energy: the "
+      "first {} held-out tokens. Speed: int8 weights, one token at a time, the best of {} rounds in turns.",
+      settings.model.n_layer, settings.model.n_embd, length, settings.train.batch_size * settings.train.accumulate,
+      settings.model.ctx_len, settings.train.lr, settings.train.lr_final, flags.energy_tokens, kSpeedRounds);
   comparison.unit = load_tokenizer(runs.front().folder)->unit();
   comparison.models = std::move(models);
   return comparison;
 }
 
 Json to_json(const Comparison& comparison) {
-  Json json = {{"title", comparison.title}, {"about", comparison.about}, {"unit", comparison.unit}, {"models", Json::array()}};
+  Json json = {
+      {"title", comparison.title}, {"about", comparison.about}, {"unit", comparison.unit}, {"models", Json::array()}};
   for (const ComparedModel& m : comparison.models) {
     json["models"].push_back({{"arch", m.arch},
                               {"seed", m.seed},
@@ -124,7 +140,8 @@ void print_table(const HtmlTable& table) {
 }
 
 int compare(const CompareFlags& flags) {
-  if (flags.archs.empty() || flags.seeds.empty()) throw Error(ErrorKind::kInvalidArgument, "--archs and --seeds need one each at least");
+  if (flags.archs.empty() || flags.seeds.empty())
+    throw Error(ErrorKind::kInvalidArgument, "--archs and --seeds need one each at least");
   const std::vector<ComparedRun> runs = runs_of(flags);
   for (const ComparedRun& run : runs) check_compared(run);
   make_folder(flags.out);
@@ -154,8 +171,10 @@ int compare(const CompareFlags& flags) {
 
 std::function<int()> add_compare(CLI::App& app) {
   app.footer(
-      "Trains a model of each architecture on the same text with the same batches, then measures each: bits on the held-out text, operations\n"
-      "and their energy in three accounts (docs/energy.md), speed of decoding. What is finished is kept: after Ctrl-C the same command\n"
+      "Trains a model of each architecture on the same text with the same batches, then measures each: bits on the "
+      "held-out text, operations\n"
+      "and their energy in three accounts (docs/energy.md), speed of decoding. What is finished is kept: after Ctrl-C "
+      "the same command\n"
       "goes on. --rate-weight is for event only; the others are trained as published. Example:\n"
       "  spikegpt compare --data book.txt --out compared --steps 700 --batch-size 8 --lr 2e-3 --seeds 1,2");
   auto flags = std::make_shared<CompareFlags>(app);

@@ -25,7 +25,8 @@ constexpr std::int64_t kDecodedText = 4096;  // tokens
 void check_same(const std::filesystem::path& folder, const Json& before, const Json& now) {
   for (const auto& [key, value] : now.items()) {
     if (key == "vocab_size" || before.value(key, Json()) == value) continue;
-    throw Error(ErrorKind::kInvalidArgument, "{} was begun with {} = {}, now it is {}; give the same flags, or choose another --out",
+    throw Error(ErrorKind::kInvalidArgument,
+                "{} was begun with {} = {}, now it is {}; give the same flags, or choose another --out",
                 folder.string(), key, before.value(key, Json()).dump(), value.dump());
   }
 }
@@ -35,8 +36,9 @@ bool has_begun(const ComparedRun& run) { return std::filesystem::exists(run.fold
 void check_held_out(const TextCorpus& corpus) {
   const std::int64_t size = corpus.valid ? corpus.valid->size() : 0;
   if (size >= kLeastDecodeText) return;
-  throw Error(ErrorKind::kInvalidArgument, "{} {}s are held out; to compare models takes {}: give a longer text, --valid, or --valid-fraction",
-              size, corpus.tokenizer->unit(), kLeastDecodeText);
+  throw Error(ErrorKind::kInvalidArgument,
+              "{} {}s are held out; to compare models takes {}: give a longer text, --valid, or --valid-fraction", size,
+              corpus.tokenizer->unit(), kLeastDecodeText);
 }
 
 // A file of ours that holds a JSON object, if it is there and whole.
@@ -64,7 +66,8 @@ Json measured(const ComparedRun& run, std::int64_t energy_tokens) {
   StatusLine status;
   const auto tell = [&](const char* what, std::int64_t done, std::int64_t all) {
     if (stop_requested()) throw Error(ErrorKind::kCancelled, "stopped; the same command goes on");
-    status.update(fmt::format("{}: {} {} {} of {}", run.name(), what, bar(static_cast<double>(done) / static_cast<double>(all), 20), done, all));
+    status.update(fmt::format("{}: {} {} {} of {}", run.name(), what,
+                              bar(static_cast<double>(done) / static_cast<double>(all), 20), done, all));
   };
   EvaluationOptions options;
   options.ctx_len = model.config.ctx_len;
@@ -154,9 +157,11 @@ ComparedModel measure_compared(const ComparedRun& run, std::int64_t energy_token
   return model;
 }
 
-void measure_speeds(const std::vector<ComparedRun>& runs, const std::filesystem::path& out, std::vector<ComparedModel>& models) {
+void measure_speeds(const std::vector<ComparedRun>& runs, const std::filesystem::path& out,
+                    std::vector<ComparedModel>& models) {
   const std::optional<Json> kept = read_kept(out / "speed.json");
-  const bool is_known = kept && std::all_of(runs.begin(), runs.end(), [&](const ComparedRun& run) { return kept->contains(run.name()); });
+  const bool is_known =
+      kept && std::all_of(runs.begin(), runs.end(), [&](const ComparedRun& run) { return kept->contains(run.name()); });
   Json speeds = is_known ? *kept : Json::object();
   for (int round = 0; round < kSpeedRounds && !is_known; ++round) {
     for (std::size_t i = 0; i < runs.size(); ++i) {

@@ -46,8 +46,7 @@ std::unique_ptr<Tokenizer> tokenizer_for(const ConvertFlags& flags, const ModelC
 
 int convert(const ConvertFlags& flags) {
   if (std::filesystem::exists(flags.out / "model.safetensors")) {
-    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder",
-                flags.out.string());
+    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder", flags.out.string());
   }
   const WeightFile file = read_weights(flags.weights);
   ModelConfig config = default_config(flags.model.given("arch") ? flags.model.values().arch : "spikegpt");
@@ -62,9 +61,9 @@ int convert(const ConvertFlags& flags) {
   if (tokenizer) tokenizer->save(flags.out);
   save_model(flags.out, config, parameters.data());
 
-  fmt::print("{} {} x {}, vocabulary of {}, {} parameters, {}: in {}\n", config.arch, config.n_layer,
-             config.n_embd, config.vocab_size, quantity(static_cast<double>(layout.parameter_count())),
-             config.model_type, flags.out.string());
+  fmt::print("{} {} x {}, vocabulary of {}, {} parameters, {}: in {}\n", config.arch, config.n_layer, config.n_embd,
+             config.vocab_size, quantity(static_cast<double>(layout.parameter_count())), config.model_type,
+             flags.out.string());
   if (!tokenizer) {
     fmt::print(stderr,
                "spikegpt: no tokenizer given: generate and eval will need tokenizer.json or vocab.json in {} "

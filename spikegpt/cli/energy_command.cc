@@ -112,7 +112,8 @@ Json to_json(const Measurement& m) {
   json["characters_per_token"] = m.characters;
   json["prices"] = fields_to_json(m.prices);
   json["firing_rate"] = m.account.firing_rate();
-  for (const Row& row : kRows) json["per_token"][row.key] = to_json(m.account.total(row.accounting), m.prices, m.tokens());
+  for (const Row& row : kRows)
+    json["per_token"][row.key] = to_json(m.account.total(row.accounting), m.prices, m.tokens());
   for (const std::int64_t context : kContexts) {
     json["transformer_joules"][std::to_string(context)] = transformer_joules(m, context);
   }
@@ -149,9 +150,10 @@ void print_layers(const Measurement& m) {
 void print_table(const Measurement& m) {
   const ModelConfig& config = m.account.config();
   fmt::print("{} {} x {}, {} {}s, firing rate {:.1f} %; prices: {}\n  ({})\n\n", config.arch, config.n_layer,
-             config.n_embd, m.account.tokens(), m.unit, 100.0 * m.account.firing_rate(), m.prices.name, m.prices.source);
-  fmt::print("{:<22} {:>9} {:>11} {:>11} {:>11} {:>11} {:>8} {:>12}\n", "per " + m.unit, "MAC", "accumulate", "products",
-             "beside", "together", "(a)/", "weights f32");
+             config.n_embd, m.account.tokens(), m.unit, 100.0 * m.account.firing_rate(), m.prices.name,
+             m.prices.source);
+  fmt::print("{:<22} {:>9} {:>11} {:>11} {:>11} {:>11} {:>8} {:>12}\n", "per " + m.unit, "MAC", "accumulate",
+             "products", "beside", "together", "(a)/", "weights f32");
   double twin = 0.0;
   for (const Row& row : kRows) {
     const Cost cost = m.account.total(row.accounting);
@@ -171,8 +173,8 @@ void print_table(const Measurement& m) {
   fmt::print("; the state is {:.1f} KB\n", 4e-3 * static_cast<double>(m.account.state_floats()));
   if (m.unit != "character") {
     fmt::print("per character (c) is {}: {:.2f} characters a {}\n",
-               joules(energy(m.account.total(Accounting::kNeeded), m.prices) / m.tokens() / m.characters),
-               m.characters, m.unit);
+               joules(energy(m.account.total(Accounting::kNeeded), m.prices) / m.tokens() / m.characters), m.characters,
+               m.unit);
   }
   fmt::print("a Transformer of that size, products only:");
   for (const std::int64_t context : kContexts) {
@@ -180,7 +182,8 @@ void print_table(const Measurement& m) {
     fmt::print("{}", context == kContexts[std::size(kContexts) - 1] ? "\n" : ",");
   }
   if (m.joules_per_token) {
-    fmt::print("measured on this processor (RAPL, dense float32, all that runs on it): {} per {}\n", joules(*m.joules_per_token), m.unit);
+    fmt::print("measured on this processor (RAPL, dense float32, all that runs on it): {} per {}\n",
+               joules(*m.joules_per_token), m.unit);
   } else {
     fmt::print("measured: this machine shows no RAPL counters (/sys/class/powercap)\n");
   }
@@ -205,7 +208,8 @@ int run(const EnergyFlags& flags) {
   const auto before = measured_joules();
   EnergyAccount account(model.config, model.parameters.data(), tokens, [&](std::int64_t done) {
     if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted");
-    status.update(fmt::format("{} {} of {} tokens", bar(static_cast<double>(done) / static_cast<double>(size), 20), done, size));
+    status.update(
+        fmt::format("{} {} of {} tokens", bar(static_cast<double>(done) / static_cast<double>(size), 20), done, size));
   });
   const auto after = measured_joules();
   status.clear();

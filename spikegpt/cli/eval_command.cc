@@ -24,16 +24,14 @@ namespace {
 struct EvalFlags {
   explicit EvalFlags(CLI::App& app) {
     app.add_option("models", folders, "folder of the model; of several")->required();
-    app.add_option("--data", data, "text to measure on; several for a table, such as those of training, validation and test")
+    app.add_option("--data", data,
+                   "text to measure on; several for a table, such as those of training, validation and test")
         ->required();
     app.add_option("--ctx-len", ctx_len, "tokens per window; 0 = as trained")->check(CLI::Range(0, 1 << 20));
-    app.add_option("--batch-size", batch_size, "windows at a time")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 4096));
+    app.add_option("--batch-size", batch_size, "windows at a time")->capture_default_str()->check(CLI::Range(1, 4096));
     app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
-    app.add_option("--precision", precision, "of the matrix products: f32, bf16 or auto")
-        ->capture_default_str();
+    app.add_option("--precision", precision, "of the matrix products: f32, bf16 or auto")->capture_default_str();
     app.add_option("--type", type, "as decoding sees it, with weights packed as f32, bf16, int8 or int4");
     app.add_option("--stride", stride, "also over windows that overlap: one every so many tokens; 0 = not")
         ->check(CLI::Range(0, 1 << 20));

@@ -32,9 +32,8 @@ class FieldFlags {
   FieldFlags& operator=(const FieldFlags&) = delete;
 
   bool given(std::string_view key) const {
-    return std::any_of(given_.begin(), given_.end(), [&](const Given& flag) {
-      return flag.key == key && flag.option->count() > 0;
-    });
+    return std::any_of(given_.begin(), given_.end(),
+                       [&](const Given& flag) { return flag.key == key && flag.option->count() > 0; });
   }
   const Fields& values() const { return values_; }
 
@@ -61,8 +60,7 @@ class FieldFlags {
   static CLI::Option* add(CLI::App& app, const std::string& flag, bool& field, const char* help) {
     return app.add_option(flag, field, help)->type_name("true|false")->capture_default_str();
   }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field,
-                          const char* help) {
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field, const char* help) {
     const auto read = [&field](const std::string& word) {
       if (word == "none") {
         field.reset();
@@ -73,20 +71,20 @@ class FieldFlags {
       field = number;
       return true;
     };
-    return app.add_option_function<std::string>(
-                  flag,
-                  [read, flag](const std::string& word) {
-                    if (read(word)) return;
-                    throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
-                  },
-                  help)
+    return app
+        .add_option_function<std::string>(
+            flag,
+            [read, flag](const std::string& word) {
+              if (read(word)) return;
+              throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
+            },
+            help)
         ->type_name("FLOAT|none");
   }
   static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
     return app.add_option(flag, field, help)->capture_default_str();
   }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field,
-                          const char* help) {
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field, const char* help) {
     return app.add_option(flag, field, help);
   }
   // The parser's own conversion would take -1 for a large seed, and cut what is too large.
@@ -98,11 +96,11 @@ class FieldFlags {
       const auto [stop, failure] = std::from_chars(word.data(), end, value);
       if (failure == std::errc() && stop == end) return "";
       constexpr bool kWhole = std::is_integral_v<Number>;
-      return fmt::format("expected a {}{}, found \"{}\"", kWhole ? "whole number" : "number",
-                         kWhole ? fmt::format(" from {} to {}", std::numeric_limits<Number>::min(),
-                                              std::numeric_limits<Number>::max())
-                                : "",
-                         word);
+      return fmt::format(
+          "expected a {}{}, found \"{}\"", kWhole ? "whole number" : "number",
+          kWhole ? fmt::format(" from {} to {}", std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max())
+                 : "",
+          word);
     };
     return app.add_option(flag, field, help)->capture_default_str()->check(fault);
   }

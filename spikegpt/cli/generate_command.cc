@@ -31,8 +31,9 @@ struct GenerateFlags {
     app.add_option("--save-state", save_state, "keep what was read and written, for --load-state");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
-    app.add_option("--logprobs", logprobs,
-                   "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
+    app.add_option(
+           "--logprobs", logprobs,
+           "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
         ->check(CLI::Range(0, 1000));
     app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
     app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
@@ -71,8 +72,8 @@ void print_report(const WritingReport& report, const Session& session, const Tok
   const auto rate = [](std::int64_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
-  fmt::print(stderr, "[{} {}s read at {:.0f}/s, {} written at {:.0f}/s", report.prompt_tokens,
-             tokenizer.unit(), rate(report.prompt_tokens, report.prompt_seconds), report.new_tokens,
+  fmt::print(stderr, "[{} {}s read at {:.0f}/s, {} written at {:.0f}/s", report.prompt_tokens, tokenizer.unit(),
+             rate(report.prompt_tokens, report.prompt_seconds), report.new_tokens,
              rate(report.new_tokens, report.seconds));
   if (session.firing_rate() > 0.0) {
     fmt::print(stderr, ", {:.1f} % of the neurons firing", 100.0 * session.firing_rate());
@@ -97,8 +98,8 @@ Json token_to_json(const Tokenizer& tokenizer, TokenId token) {
   return json;
 }
 
-// One line a token: {"token", "text", "prompt", "logprob", "top": [{"token", "text", "logprob"}]}; the first token of the
-// prompt has no log-probability.
+// One line a token: {"token", "text", "prompt", "logprob", "top": [{"token", "text", "logprob"}]}; the first token of
+// the prompt has no log-probability.
 void print_token(const Tokenizer& tokenizer, TokenId token, std::span<const float> logits, bool is_prompt, int top) {
   Json line = token_to_json(tokenizer, token);
   line["prompt"] = is_prompt;
@@ -172,9 +173,7 @@ std::function<int()> add_generate(CLI::App& app) {
       "  echo \"Dear Sir\" | spikegpt generate my-model --temperature 0.8 --stop \"Yours\"");
   auto flags = std::make_shared<GenerateFlags>(app);
   auto set_threads = add_threads_flag(app);
-  return [flags, set_threads] {
-    return generate(*flags, set_threads);
-  };
+  return [flags, set_threads] { return generate(*flags, set_threads); };
 }
 
 }  // namespace spikegpt::cli

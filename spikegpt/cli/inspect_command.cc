@@ -40,9 +40,13 @@ std::int64_t parameter_count(const Preset& preset) {
 int print_presets_json() {
   Json json = Json::array();
   for (const Preset& preset : presets()) {
-    json.push_back({{"name", preset.name}, {"n_layer", preset.n_layer}, {"n_embd", preset.n_embd},
-                    {"ctx_len", preset.ctx_len}, {"vocab_size", preset.vocab_size},
-                    {"parameters", parameter_count(preset)}, {"about", preset.about}});
+    json.push_back({{"name", preset.name},
+                    {"n_layer", preset.n_layer},
+                    {"n_embd", preset.n_embd},
+                    {"ctx_len", preset.ctx_len},
+                    {"vocab_size", preset.vocab_size},
+                    {"parameters", parameter_count(preset)},
+                    {"about", preset.about}});
   }
   fmt::print("{}\n", Json{{"presets", json}}.dump(2));
   return 0;
@@ -51,12 +55,11 @@ int print_presets_json() {
 int print_presets() {
   fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}\n", "preset", "L", "C", "T", "V", "parameters");
   for (const Preset& preset : presets()) {
-    fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}  {}\n", preset.name, preset.n_layer, preset.n_embd,
-               preset.ctx_len, preset.vocab_size > 0 ? std::to_string(preset.vocab_size) : "text",
+    fmt::print("{:<8} {:>3} {:>5} {:>6} {:>7} {:>12}  {}\n", preset.name, preset.n_layer, preset.n_embd, preset.ctx_len,
+               preset.vocab_size > 0 ? std::to_string(preset.vocab_size) : "text",
                quantity(static_cast<double>(parameter_count(preset))), preset.about);
   }
-  fmt::print("V = text: as many as the tokenizer finds; parameters are then for V = {}.\n",
-             kExampleVocabulary);
+  fmt::print("V = text: as many as the tokenizer finds; parameters are then for V = {}.\n", kExampleVocabulary);
   return 0;
 }
 
@@ -125,8 +128,8 @@ int inspect(const InspectFlags& flags) {
     return 0;
   }
   const auto tokenizer = load_tokenizer(flags.folder);
-  fmt::print("{}: arch {}, tokenizer {} ({} tokens)\n\n", flags.folder.string(), model.config.arch,
-             tokenizer->kind(), tokenizer->vocab_size());
+  fmt::print("{}: arch {}, tokenizer {} ({} tokens)\n\n", flags.folder.string(), model.config.arch, tokenizer->kind(),
+             tokenizer->vocab_size());
   print_table(model, layout);
   return 0;
 }

@@ -35,7 +35,8 @@ constexpr std::array<Command, 17> kCommands = {{
     {"tokenize", "text to token ids, or to a .bin/.idx data set", spikegpt::cli::add_tokenize},
     {"detokenize", "token ids to text", spikegpt::cli::add_detokenize},
     {"tokenizer", "train a tokenizer", spikegpt::cli::add_tokenizer},
-    {"compare", "train rwkv, spikegpt and event alike, and measure quality, energy and speed", spikegpt::cli::add_compare},
+    {"compare", "train rwkv, spikegpt and event alike, and measure quality, energy and speed",
+     spikegpt::cli::add_compare},
     {"report", "make a web page of training runs: curves, firing rates, samples", spikegpt::cli::add_report},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};
@@ -106,8 +107,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const spikegpt::Error& error) {
-    return report(error.what(),
-                  error.kind() == spikegpt::ErrorKind::kCancelled ? kInterrupted : kFailure);
+    return report(error.what(), error.kind() == spikegpt::ErrorKind::kCancelled ? kInterrupted : kFailure);
   } catch (const std::bad_alloc&) {
     return report("out of memory; try a smaller model, batch or context", kFailure);
   } catch (const std::exception& error) {

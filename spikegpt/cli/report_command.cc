@@ -24,7 +24,9 @@ struct ReportFlags {
 };
 
 Json default_settings(const std::string& arch) {
-  return {{"run", fields_to_json(RunFields())}, {"model", fields_to_json(default_config(arch))}, {"train", fields_to_json(TrainConfig())}};
+  return {{"run", fields_to_json(RunFields())},
+          {"model", fields_to_json(default_config(arch))},
+          {"train", fields_to_json(TrainConfig())}};
 }
 
 // A report of what is there: a run without a readable tokenizer or configuration has curves all the same.
@@ -49,7 +51,8 @@ std::int64_t parameters_of(const Json& settings) {
 
 int report(const ReportFlags& flags) {
   if (flags.folders.size() > 1 && flags.out.empty()) {
-    throw Error(ErrorKind::kInvalidArgument, "--out FILE.html is missing: where to write the page of {} runs", flags.folders.size());
+    throw Error(ErrorKind::kInvalidArgument, "--out FILE.html is missing: where to write the page of {} runs",
+                flags.folders.size());
   }
   std::vector<ReportedRun> runs;
   for (const auto& folder : flags.folders) {
@@ -71,7 +74,8 @@ int report(const ReportFlags& flags) {
 
 std::function<int()> add_report(CLI::App& app) {
   app.footer(
-      "Writes one HTML file that loads nothing else: learning curves, firing rates of every layer, what the model wrote on the\n"
+      "Writes one HTML file that loads nothing else: learning curves, firing rates of every layer, what the model "
+      "wrote on the\n"
       "way, settings, notes. Also of a run that is under way: call it again for a later one. Examples:\n"
       "  spikegpt report my-model\n"
       "  spikegpt report run1 run2 run3 --out runs.html");

@@ -38,7 +38,8 @@ RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& sett
   return {folder, settings.model, settings.train, std::move(corpus), settings.run.from};
 }
 
-void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer, bool resume) {
+void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer,
+                      bool resume) {
   if (!resume) tokenizer.save(folder);
   save_settings(folder, settings);
 }

@@ -10,11 +10,13 @@
 
 namespace spikegpt::cli {
 
-// Loads the data and completes the settings by the vocabulary. `resume`: with the tokenizer of the folder. Throws Error.
+// Loads the data and completes the settings by the vocabulary. `resume`: with the tokenizer of the folder. Throws
+// Error.
 RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, bool resume);
 
 // Called once the run was made: settings that it refuses must not take the place of those of an earlier run, and
 // must not keep the folder from being used by the next try.
-void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer, bool resume);
+void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer,
+                      bool resume);
 
 }  // namespace spikegpt::cli

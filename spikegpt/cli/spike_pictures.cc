@@ -54,7 +54,8 @@ LineChart layers_chart(const SpikeReport& report) {
 
 // Neurons from the quietest to the liveliest. The dead have no place on a logarithmic axis: their curve begins later.
 LineChart neurons_chart(const SpikeReport& report) {
-  LineChart chart = chart_of(report, "firing rates of single neurons", "share of the neurons, the quietest first [%]", "events per token [%]");
+  LineChart chart = chart_of(report, "firing rates of single neurons", "share of the neurons, the quietest first [%]",
+                             "events per token [%]");
   chart.log_y = true;
   for (const SiteKind& kind : kinds_of(report.statistics)) {
     std::vector<double> rates;
@@ -64,7 +65,8 @@ LineChart neurons_chart(const SpikeReport& report) {
     std::sort(rates.begin(), rates.end());
     Series series = {kind.name, {}};
     for (std::size_t i = 0; i <= kQuantiles; ++i) {
-      series.points.push_back({100.0 * static_cast<double>(i) / kQuantiles, rates[i * (rates.size() - 1) / kQuantiles]});
+      series.points.push_back(
+          {100.0 * static_cast<double>(i) / kQuantiles, rates[i * (rates.size() - 1) / kQuantiles]});
     }
     chart.series.push_back(std::move(series));
   }
@@ -72,7 +74,8 @@ LineChart neurons_chart(const SpikeReport& report) {
 }
 
 LineChart intervals_chart(const SpikeReport& report) {
-  LineChart chart = chart_of(report, "tokens between two firings", "interval [tokens]", "share of the intervals, per token of length [%]");
+  LineChart chart = chart_of(report, "tokens between two firings", "interval [tokens]",
+                             "share of the intervals, per token of length [%]");
   chart.log_x = chart.log_y = true;
   for (const SiteKind& kind : kinds_of(report.statistics)) {
     std::array<double, kIntervalBuckets> counts = {};
@@ -96,7 +99,8 @@ LineChart intervals_chart(const SpikeReport& report) {
 }
 
 LineChart places_chart(const SpikeReport& report) {
-  LineChart chart = chart_of(report, "firing rate along the text", "token, counted from 1", "events per neuron and token [%]");
+  LineChart chart =
+      chart_of(report, "firing rate along the text", "token, counted from 1", "events per neuron and token [%]");
   chart.log_x = true;
   for (const SiteKind& kind : kinds_of(report.statistics)) {
     Series series = {kind.name, {}};

@@ -25,8 +25,8 @@ Range parse_range(const std::string& text) {
     return error == std::errc() && end == part.data() + part.size();
   };
   const std::string_view all(text);
-  if (colon != std::string::npos && number(all.substr(0, colon), range.first) && number(all.substr(colon + 1), range.end) &&
-      range.first >= 0 && range.first < range.end) {
+  if (colon != std::string::npos && number(all.substr(0, colon), range.first) &&
+      number(all.substr(colon + 1), range.end) && range.first >= 0 && range.first < range.end) {
     return range;
   }
   throw Error(ErrorKind::kInvalidArgument, "--neurons \"{}\": expected FIRST:END, such as 0:256", text);
@@ -89,8 +89,8 @@ void SpikeRecorder::add_views(std::vector<TensorView>& views) const {
     const std::string& name = train.site.name;
     const std::vector<std::int64_t> shape = {train.batch, train.tokens, train.site.neurons};
     views.push_back({name, dtype_, shape, std::as_bytes(std::span(train.spikes))});
-    views.push_back({"membrane." + name.substr(name.find('.') + 1), DType::kF32, shape,
-                     std::as_bytes(std::span(train.membrane))});
+    views.push_back(
+        {"membrane." + name.substr(name.find('.') + 1), DType::kF32, shape, std::as_bytes(std::span(train.membrane))});
   }
 }
 
@@ -106,9 +106,9 @@ Raster make_raster(const ModelConfig& config, const SpikeRecorder& recorder, con
     range.end = std::min(range.end, neurons);
     if (range.first >= range.end) continue;
     RasterPanel panel;
-    panel.title = train.site.layer == config.n_layer
-                      ? fmt::format("head, {:.1f} %", 100.0 * train.firing_rate())
-                      : fmt::format("layer {}, {}: {:.1f} %", train.site.layer, kind_of(train.site), 100.0 * train.firing_rate());
+    panel.title = train.site.layer == config.n_layer ? fmt::format("head, {:.1f} %", 100.0 * train.firing_rate())
+                                                     : fmt::format("layer {}, {}: {:.1f} %", train.site.layer,
+                                                                   kind_of(train.site), 100.0 * train.firing_rate());
     panel.first_neuron = range.first;
     panel.neurons = range.end - range.first;
     raster.tokens = train.tokens;
@@ -131,7 +131,8 @@ LineChart make_profile(const ModelConfig& config, const SpikeRecorder& recorder)
   chart.reference_label = fmt::format("mean {:.1f} %", *chart.reference_y);
   for (const SpikeTrain& train : recorder.trains()) {
     const std::string kind = train.site.layer == config.n_layer ? "head" : kind_of(train.site);
-    auto series = std::find_if(chart.series.begin(), chart.series.end(), [&](const Series& s) { return s.name == kind; });
+    auto series =
+        std::find_if(chart.series.begin(), chart.series.end(), [&](const Series& s) { return s.name == kind; });
     if (series == chart.series.end()) series = chart.series.insert(chart.series.end(), {kind, {}});
     series->points.push_back({static_cast<double>(train.site.layer), 100.0 * train.firing_rate()});
   }

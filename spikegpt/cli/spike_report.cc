@@ -29,7 +29,9 @@ std::int64_t negative_events(const SiteStatistics& site) {
   return sum;
 }
 
-double share(std::int64_t part, std::int64_t whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole); }
+double share(std::int64_t part, std::int64_t whole) {
+  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
 
 // Numbers that do not exist are left empty.
 std::string cell(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : ""; }
@@ -67,34 +69,46 @@ Json to_json(const SpikeReport& report, const SiteStatistics& site) {
                {"saturated", quiet.saturated}};
   json["intervals"] = Json::array();
   for (int i = 0; i < used(site.intervals); ++i) {
-    json["intervals"].push_back({{"from", shortest_interval(i)}, {"to", longest_interval(i)}, {"count", site.intervals[static_cast<std::size_t>(i)]}});
+    json["intervals"].push_back({{"from", shortest_interval(i)},
+                                 {"to", longest_interval(i)},
+                                 {"count", site.intervals[static_cast<std::size_t>(i)]}});
   }
   json["places"] = Json::array();
   for (int i = 0; i < places_used(statistics); ++i) {
-    json["places"].push_back({{"from", first_place(i)}, {"to", first_place(i + 1) - 1}, {"firing_rate", statistics.firing_rate_at(site, i)}});
+    json["places"].push_back({{"from", first_place(i)},
+                              {"to", first_place(i + 1) - 1},
+                              {"firing_rate", statistics.firing_rate_at(site, i)}});
   }
   return json;
 }
 
 std::string sites_csv(const SpikeReport& report) {
-  std::string csv = "site,layer,neurons,firing_rate,active_share,negative_share,at_limit_share,mean_interval,interval_variation,dead,saturated\n";
+  std::string csv =
+      "site,layer,neurons,firing_rate,active_share,negative_share,at_limit_share,mean_interval,interval_variation,dead,"
+      "saturated\n";
   for (const SiteStatistics& site : report.statistics.sites()) {
     const Quiet quiet = quiet_of(report, site);
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", site.site.name, site.site.layer, site.site.neurons, cell(report.statistics.firing_rate(site)),
-                       cell(share(site.active(), site.site.neurons * report.statistics.tokens())), cell(share(negative_events(site), site.events())),
-                       cell(share(site.at_limit, site.active())), cell(site.mean_interval()), cell(site.interval_variation()), quiet.dead.size(),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", site.site.name, site.site.layer, site.site.neurons,
+                       cell(report.statistics.firing_rate(site)),
+                       cell(share(site.active(), site.site.neurons * report.statistics.tokens())),
+                       cell(share(negative_events(site), site.events())), cell(share(site.at_limit, site.active())),
+                       cell(site.mean_interval()), cell(site.interval_variation()), quiet.dead.size(),
                        quiet.saturated.size());
   }
   return csv;
 }
 
 void write_neurons(const SpikeReport& report, FileWriter& file) {
-  file.write_text("site,neuron,firing_rate,active_tokens,events,negative_events,mean_interval,interval_variation,state\n");
+  file.write_text(
+      "site,neuron,firing_rate,active_tokens,events,negative_events,mean_interval,interval_variation,state\n");
   for (const SiteStatistics& site : report.statistics.sites()) {
     for (std::size_t i = 0; i < site.neurons.size(); ++i) {
       const NeuronCount& n = site.neurons[i];
-      const char* const state = SpikeStatistics::is_dead(n) ? "dead" : report.statistics.is_saturated(n, report.saturated) ? "saturated" : "";
-      file.write_text(fmt::format("{},{},{},{},{},{},{},{},{}\n", site.site.name, i, cell(report.statistics.firing_rate(n)), n.active, n.events, n.negative,
+      const char* const state = SpikeStatistics::is_dead(n)                           ? "dead"
+                                : report.statistics.is_saturated(n, report.saturated) ? "saturated"
+                                                                                      : "";
+      file.write_text(fmt::format("{},{},{},{},{},{},{},{},{}\n", site.site.name, i,
+                                  cell(report.statistics.firing_rate(n)), n.active, n.events, n.negative,
                                   cell(n.mean_interval()), cell(n.interval_variation()), state));
     }
   }
@@ -104,7 +118,8 @@ std::string intervals_csv(const SpikeReport& report) {
   std::string csv = "site,from,to,count\n";
   for (const SiteStatistics& site : report.statistics.sites()) {
     for (int i = 0; i < used(site.intervals); ++i) {
-      csv += fmt::format("{},{},{},{}\n", site.site.name, shortest_interval(i), longest_interval(i), site.intervals[static_cast<std::size_t>(i)]);
+      csv += fmt::format("{},{},{},{}\n", site.site.name, shortest_interval(i), longest_interval(i),
+                         site.intervals[static_cast<std::size_t>(i)]);
     }
   }
   return csv;
@@ -114,8 +129,8 @@ std::string places_csv(const SpikeReport& report) {
   std::string csv = "site,from,to,tokens,firing_rate\n";
   for (const SiteStatistics& site : report.statistics.sites()) {
     for (int i = 0; i < places_used(report.statistics); ++i) {
-      csv += fmt::format("{},{},{},{},{}\n", site.site.name, first_place(i), first_place(i + 1) - 1, report.statistics.tokens_at(i),
-                         cell(report.statistics.firing_rate_at(site, i)));
+      csv += fmt::format("{},{},{},{},{}\n", site.site.name, first_place(i), first_place(i + 1) - 1,
+                         report.statistics.tokens_at(i), cell(report.statistics.firing_rate_at(site, i)));
     }
   }
   return csv;
@@ -124,16 +139,19 @@ std::string places_csv(const SpikeReport& report) {
 }  // namespace
 
 void print_spikes(const SpikeReport& report) {
-  fmt::print("{:<24} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>10}\n", "site", "neurons", "firing", "active", "negative", "at limit",
-             "interval", "CV", "dead", "saturated");
-  const auto number = [](double value, const char* unit) { return std::isfinite(value) ? fmt::format("{:.2f}{}", value, unit) : std::string("-"); };
+  fmt::print("{:<24} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>10}\n", "site", "neurons", "firing", "active",
+             "negative", "at limit", "interval", "CV", "dead", "saturated");
+  const auto number = [](double value, const char* unit) {
+    return std::isfinite(value) ? fmt::format("{:.2f}{}", value, unit) : std::string("-");
+  };
   for (const SiteStatistics& site : report.statistics.sites()) {
     const Quiet quiet = quiet_of(report, site);
     fmt::print("{:<24} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>10}\n", site.site.name, site.site.neurons,
                number(100.0 * report.statistics.firing_rate(site), " %"),
                number(100.0 * share(site.active(), site.site.neurons * report.statistics.tokens()), " %"),
-               number(100.0 * share(negative_events(site), site.events()), " %"), number(100.0 * share(site.at_limit, site.active()), " %"),
-               number(site.mean_interval(), ""), number(site.interval_variation(), ""), quiet.dead.size(), quiet.saturated.size());
+               number(100.0 * share(negative_events(site), site.events()), " %"),
+               number(100.0 * share(site.at_limit, site.active()), " %"), number(site.mean_interval(), ""),
+               number(site.interval_variation(), ""), quiet.dead.size(), quiet.saturated.size());
   }
 }
 

@@ -19,8 +19,11 @@ struct SpikesFlags {
     constexpr std::int64_t kMost = std::int64_t{1} << 50;
     app.add_option("model", folder, "folder of the model")->required();
     app.add_option("--data", data, "text to run it on")->required();
-    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")->capture_default_str()->check(CLI::Range(std::int64_t{0}, kMost));
-    app.add_option("--window", window, "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
+    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    app.add_option("--window", window,
+                   "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{0}, kMost));
     app.add_option("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
@@ -41,7 +44,8 @@ struct SpikesFlags {
   std::filesystem::path plot;
 };
 
-void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector<TokenId>& tokens, SpikeStatistics& statistics) {
+void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector<TokenId>& tokens,
+           SpikeStatistics& statistics) {
   const auto size = static_cast<std::int64_t>(tokens.size());
   StatusLine status;
   TextPass pass;
@@ -49,7 +53,8 @@ void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector
   pass.on_window = [&] { statistics.begin_window(); };
   pass.progress = [&](std::int64_t done) {
     if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted");
-    status.update(fmt::format("{} {} of {} tokens", bar(static_cast<double>(done) / static_cast<double>(size), 20), done, size));
+    status.update(
+        fmt::format("{} {} of {} tokens", bar(static_cast<double>(done) / static_cast<double>(size), 20), done, size));
   };
   watch_text(model.config, model.parameters.data(), tokens, statistics, pass);
 }
@@ -69,12 +74,15 @@ int run(const SpikesFlags& flags) {
   if (flags.json) {
     fmt::print("{}\n", spikes_to_json(report).dump(2));
   } else {
-    fmt::print("{} {} x {}, {} {}s, firing rate {:.2f} %\n\n", model.config.arch, model.config.n_layer, model.config.n_embd, size, tokenizer->unit(),
-               100.0 * statistics.firing_rate());
+    fmt::print("{} {} x {}, {} {}s, firing rate {:.2f} %\n\n", model.config.arch, model.config.n_layer,
+               model.config.n_embd, size, tokenizer->unit(), 100.0 * statistics.firing_rate());
     print_spikes(report);
-    fmt::print("\nfiring: events per neuron and token; active: tokens with any event; negative: of the events; at limit: firings with all\n"
-               "{} events; interval: tokens between firings, CV: its standard deviation / mean; dead: never; saturated: in {:g} %\n",
-               model.config.spike_levels, 100.0 * flags.saturated);
+    fmt::print(
+        "\nfiring: events per neuron and token; active: tokens with any event; negative: of the events; at limit: "
+        "firings with all\n"
+        "{} events; interval: tokens between firings, CV: its standard deviation / mean; dead: never; saturated: in "
+        "{:g} %\n",
+        model.config.spike_levels, 100.0 * flags.saturated);
   }
   if (!flags.csv.empty()) write_spike_tables(report, flags.csv);
   if (!flags.plot.empty()) write_spike_pictures(report, flags.plot);
@@ -85,7 +93,8 @@ int run(const SpikesFlags& flags) {
 
 std::function<int()> add_spikes(CLI::App& app) {
   app.footer(
-      "Runs the model over a text and counts what every neuron does: how often it fires, how long it rests, whether it is dead or\n"
+      "Runs the model over a text and counts what every neuron does: how often it fires, how long it rests, whether it "
+      "is dead or\n"
       "saturated, and how firing changes along the text. docs/spikes.md says what each figure means. Example:\n"
       "  spikegpt spikes my-model --data test.txt --csv spikes --plot spikes");
   auto flags = std::make_shared<SpikesFlags>(app);

@@ -31,7 +31,8 @@ std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view 
   return ids;
 }
 
-std::vector<TokenId> read_first_tokens(const std::filesystem::path& path, const Tokenizer& tokenizer, std::int64_t limit) {
+std::vector<TokenId> read_first_tokens(const std::filesystem::path& path, const Tokenizer& tokenizer,
+                                       std::int64_t limit) {
   const EncodedFile text = encode_text_file(path, tokenizer);
   const std::int64_t size = limit > 0 ? std::min(limit, text.tokens->size()) : text.tokens->size();
   std::vector<TokenId> tokens(static_cast<std::size_t>(size));

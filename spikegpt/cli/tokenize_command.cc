@@ -46,12 +46,11 @@ int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
 int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::filesystem::path& out) {
   install_stop_handler();
   StatusLine status;
-  const TokenizeSummary summary =
-      tokenize_to_files(sources, tokenizer, out, [&](const TokenizeSummary& done) {
-        if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted; nothing was written");
-        status.update(fmt::format("{} documents, {} tokens", quantity(static_cast<double>(done.documents)),
-                                  quantity(static_cast<double>(done.tokens))));
-      });
+  const TokenizeSummary summary = tokenize_to_files(sources, tokenizer, out, [&](const TokenizeSummary& done) {
+    if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted; nothing was written");
+    status.update(fmt::format("{} documents, {} tokens", quantity(static_cast<double>(done.documents)),
+                              quantity(static_cast<double>(done.tokens))));
+  });
   status.clear();
   warn_of_unknown(summary.unknowns);
   fmt::print("{} documents, {} bytes, {} tokens in {}.bin and {}.idx\n", summary.documents, summary.bytes,
@@ -89,13 +88,13 @@ int train_tokenizer(const TokenizerTrainFlags& flags) {
   }
   const std::string json = trainer.train([&](std::int64_t done, std::int64_t wanted) {
     check_stop();
-    status.update(fmt::format("{} {} of {} merges",
-                              bar(static_cast<double>(done) / static_cast<double>(wanted), 20), done, wanted));
+    status.update(fmt::format("{} {} of {} merges", bar(static_cast<double>(done) / static_cast<double>(wanted), 20),
+                              done, wanted));
   });
   status.clear();
   write_text_atomically(flags.out, json);
-  fmt::print("{} tokens learned from {} bytes with {} different words: {}\n",
-             load_tokenizer(flags.out)->vocab_size(), bytes, trainer.distinct_words(), flags.out.string());
+  fmt::print("{} tokens learned from {} bytes with {} different words: {}\n", load_tokenizer(flags.out)->vocab_size(),
+             bytes, trainer.distinct_words(), flags.out.string());
   return 0;
 }
 

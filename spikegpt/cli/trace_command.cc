@@ -81,8 +81,8 @@ void draw_pictures(const TraceFlags& flags, const ModelConfig& config, const Spi
   if (recorder.trains().empty()) {
     throw Error(ErrorKind::kInvalidArgument, "{}: arch {} has no neurons to draw", flags.folder.string(), config.arch);
   }
-  const std::string name = fmt::format("{}, {} {} x {}", flags.folder.filename().string(), config.arch, config.n_layer,
-                                       config.n_embd);
+  const std::string name =
+      fmt::format("{}, {} {} x {}", flags.folder.filename().string(), config.arch, config.n_layer, config.n_embd);
   const auto write = [](const std::filesystem::path& path, const std::string& picture) {
     write_text_atomically(path, picture);
     fmt::print("{}\n", path.string());
@@ -90,7 +90,8 @@ void draw_pictures(const TraceFlags& flags, const ModelConfig& config, const Spi
   if (!flags.raster.empty()) {
     const RasterSelection selection = {flags.layers, flags.site, flags.neurons};
     Raster raster = make_raster(config, recorder, selection);
-    raster.title = fmt::format("Spikes of {}: {:.1f} % of the neurons fire per token", name, 100.0 * recorder.firing_rate());
+    raster.title =
+        fmt::format("Spikes of {}: {:.1f} % of the neurons fire per token", name, 100.0 * recorder.firing_rate());
     raster.token_labels = labels_of(flags, tokens);
     write(flags.raster, raster.draw(plot_format(flags.raster)));
   }
@@ -109,8 +110,8 @@ int trace(const TraceFlags& flags) {
   const std::vector<TokenId> targets =
       flags.targets.empty() ? std::vector<TokenId>{} : parse_ids("--targets", flags.targets);
   if (!targets.empty() && targets.size() != tokens.size()) {
-    throw Error(ErrorKind::kInvalidArgument, "{} targets for {} tokens; expected one for each",
-                targets.size(), tokens.size());
+    throw Error(ErrorKind::kInvalidArgument, "{} targets for {} tokens; expected one for each", targets.size(),
+                tokens.size());
   }
   if (!flags.raster.empty()) plot_format(flags.raster);
   if (!flags.profile.empty()) plot_format(flags.profile);
@@ -130,8 +131,7 @@ int trace(const TraceFlags& flags) {
   views.push_back({"tokens", DType::kI32, {1, T}, std::as_bytes(std::span(tokens))});
   std::vector<float> logits(tokens.size() * static_cast<std::size_t>(model.config.vocab_size));
   network->logits(0, T, logits.data());
-  views.push_back({"logits", DType::kF32, {1, T, model.config.vocab_size},
-                   std::as_bytes(std::span(logits))});
+  views.push_back({"logits", DType::kF32, {1, T, model.config.vocab_size}, std::as_bytes(std::span(logits))});
   recorder.add_views(views);
 
   AlignedBuffer<float> gradients;
@@ -157,7 +157,8 @@ int trace(const TraceFlags& flags) {
 
 std::function<int()> add_trace(CLI::App& app) {
   app.footer(
-      "Writes logits, \"spikes.*\" (0 or 1; whole numbers where the model has more) and \"membrane.*\" (potential before the reset) of every neuron at\n"
+      "Writes logits, \"spikes.*\" (0 or 1; whole numbers where the model has more) and \"membrane.*\" (potential "
+      "before the reset) of every neuron at\n"
       "every token; with --targets also \"loss\" and \"grad.*\" of every parameter. Example:\n"
       "  spikegpt trace my-model --prompt \"In the beginning\" --out trace.safetensors\n"
       "  spikegpt trace my-model --prompt \"In the beginning\" --raster spikes.svg --profile rates.png");

@@ -21,8 +21,8 @@ namespace {
 void refuse_existing_model(const std::filesystem::path& folder) {
   for (const char* name : {"model.safetensors", "train.json", "checkpoints"}) {
     if (!std::filesystem::exists(folder / name)) continue;
-    throw Error(ErrorKind::kInvalidArgument,
-                "{} already holds a model; choose another --out, or go on with --resume", folder.string());
+    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another --out, or go on with --resume",
+                folder.string());
   }
 }
 
@@ -61,8 +61,8 @@ std::string difference(const Input& input, Communicator& job) {
                      said_by(job), own, leaders.data());
 }
 
-// The same on all ranks. What one of them cannot read or use, none goes on with: nothing is returned then, and the leader
-// has said why.
+// The same on all ranks. What one of them cannot read or use, none goes on with: nothing is returned then, and the
+// leader has said why.
 std::optional<Input> read_input_together(const TrainFlags& flags, Communicator& job) {
   Input input;
   std::string failure;

@@ -11,9 +11,7 @@
 namespace spikegpt::cli {
 namespace {
 
-std::string firing(double rate) {
-  return rate > 0.0 ? fmt::format("  fire {:.1f}%", 100.0 * rate) : "";
-}
+std::string firing(double rate) { return rate > 0.0 ? fmt::format("  fire {:.1f}%", 100.0 * rate) : ""; }
 
 }  // namespace
 
@@ -22,14 +20,12 @@ TrainDisplay::TrainDisplay(const ModelConfig& model, const TrainConfig& train, c
     : model_(model), train_(train), tokenizer_(tokenizer), sample_prompt_(std::move(sample_prompt)) {}
 
 void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus) {
-  fmt::print("{} {} x {}, {} parameters, vocabulary of {} ({})\n", model_.arch, model_.n_layer,
-             model_.n_embd, quantity(static_cast<double>(trainer.layout().parameter_count())),
-             model_.vocab_size, tokenizer_.kind());
+  fmt::print("{} {} x {}, {} parameters, vocabulary of {} ({})\n", model_.arch, model_.n_layer, model_.n_embd,
+             quantity(static_cast<double>(trainer.layout().parameter_count())), model_.vocab_size, tokenizer_.kind());
   fmt::print("{} {}s to learn from, {} held out; {} x {} per step, {} products, {:.0f} MB\n",
              quantity(static_cast<double>(corpus.train->size())), tokenizer_.unit(),
              quantity(corpus.valid ? static_cast<double>(corpus.valid->size()) : 0.0),
-             train_.batch_size * train_.accumulate, model_.ctx_len,
-             name_of(gemm_precision(train_.precision)),
+             train_.batch_size * train_.accumulate, model_.ctx_len, name_of(gemm_precision(train_.precision)),
              static_cast<double>(trainer.memory_in_bytes()) / 1e6);
   if (corpus.unknowns.count > 0) {
     fmt::print(stderr, "spikegpt: the held-out text has {}\n", corpus.unknowns.describe());
@@ -38,10 +34,10 @@ void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus)
 }
 
 void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress) {
-  const std::string figures = fmt::format(
-      "{} left  step {}  loss {:.3f}  {:.3f} bits  |g| {:.2f}{}  {} tok/s", duration(progress.seconds_left),
-      report.step, report.loss, report.bits(), report.gradient_norm, firing(report.firing_rate),
-      quantity(progress.tokens_per_second));
+  const std::string figures =
+      fmt::format("{} left  step {}  loss {:.3f}  {:.3f} bits  |g| {:.2f}{}  {} tok/s", duration(progress.seconds_left),
+                  report.step, report.loss, report.bits(), report.gradient_norm, firing(report.firing_rate),
+                  quantity(progress.tokens_per_second));
   if (!status_.is_terminal()) {
     return status_.update(fmt::format("{:3.0f}%  {}", 100.0 * progress.fraction, figures));
   }
@@ -50,11 +46,10 @@ void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress
   status_.update(fmt::format("{}  {}", bar(progress.fraction, std::clamp(room, 4, 24)), figures));
 }
 
-void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result,
-                                 const float* /*parameters*/) {
+void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result, const float* /*parameters*/) {
   status_.clear();
-  fmt::print("step {:>6}  held-out {:.4f} bits/{}  perplexity {:.2f}{}\n", step, result.bits(),
-             tokenizer_.unit(), result.perplexity(), firing(result.firing_rate));
+  fmt::print("step {:>6}  held-out {:.4f} bits/{}  perplexity {:.2f}{}\n", step, result.bits(), tokenizer_.unit(),
+             result.perplexity(), firing(result.firing_rate));
   std::fflush(stdout);
 }
 
@@ -67,8 +62,7 @@ std::string TrainDisplay::sample(std::int64_t step, const float* parameters) {
   options.tokens = train_.sample_tokens;
   options.sampler.seed = train_.seed;
   std::string text = sample_prompt_;
-  write_text(session, tokenizer_, options, stop_requested(),
-             [&](const std::string& piece) { text += piece; });
+  write_text(session, tokenizer_, options, stop_requested(), [&](const std::string& piece) { text += piece; });
   std::string indented = "  | ";
   for (const char c : text) {
     if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') continue;
@@ -109,8 +103,7 @@ void TrainDisplay::print_end(const RunOutcome& outcome, const std::filesystem::p
       fmt::print("held-out bits per {}: {:.4f}\n", unit, outcome.last.bits());
     }
     if (outcome.last.firing_rate > 0.0) {
-      fmt::print("mean firing rate: {:.1f} % of the neurons per {}\n", 100.0 * outcome.last.firing_rate,
-                 unit);
+      fmt::print("mean firing rate: {:.1f} % of the neurons per {}\n", 100.0 * outcome.last.firing_rate, unit);
     }
   }
   fmt::print("the model is in {}\n", folder.string());

@@ -62,19 +62,18 @@ void print_estimate(const RunSetup& setup, Communicator* job) {
   const double step_seconds = seconds_per_step(trainer, train.lr_final);
   trainer.dismiss(0);
   const double tokens = tokens_per_step(setup);
-  const double steps =
-      train.minutes > 0.0 ? 60.0 * train.minutes / step_seconds : static_cast<double>(train.steps);
+  const double steps = train.minutes > 0.0 ? 60.0 * train.minutes / step_seconds : static_cast<double>(train.steps);
   const double evaluation = train.minutes > 0.0 ? 0.0 : evaluation_seconds(setup, step_seconds, steps);
   const auto parameters = static_cast<double>(trainer.layout().parameter_count());
   const double vectors = train.ema_decay > 0.0 ? 4.0 : 3.0;
   const double model = 4.0 * parameters;
-  fmt::print("{} {} x {}: {} parameters, vocabulary of {}\n", setup.model.arch, setup.model.n_layer,
-             setup.model.n_embd, quantity(parameters), setup.model.vocab_size);
+  fmt::print("{} {} x {}: {} parameters, vocabulary of {}\n", setup.model.arch, setup.model.n_layer, setup.model.n_embd,
+             quantity(parameters), setup.model.vocab_size);
   fmt::print("memory   {:>9.0f} MB at the peak ({:.0f} MB of it weights, gradients and activations)\n",
              peak_memory_in_bytes() / 1e6, static_cast<double>(trainer.memory_in_bytes()) / 1e6);
   fmt::print("disk     {:>9.0f} MB: {} checkpoints of {:.0f} MB and one being written, the model{}\n",
-             ((train.keep + 1) * vectors + (train.keep_best ? 2 : 1)) * model / 1e6, train.keep,
-             vectors * model / 1e6, train.keep_best ? " and the best one" : "");
+             ((train.keep + 1) * vectors + (train.keep_best ? 2 : 1)) * model / 1e6, train.keep, vectors * model / 1e6,
+             train.keep_best ? " and the best one" : "");
   fmt::print("speed    {:>9} tokens/s, {:.2f} s a step of {:.0f} tokens\n", quantity(tokens / step_seconds),
              step_seconds, tokens);
   fmt::print("time     {:>9} for {:.0f} steps: {} tokens, {:.2f} times the text{}\n",

@@ -5,8 +5,8 @@
 
 namespace spikegpt::cli {
 
-// Runs a few steps of it in memory, prints memory, disk and time expected, and writes nothing. On rank 0 of a job, while
-// the others' trainers follow(); otherwise `job` is null.
+// Runs a few steps of it in memory, prints memory, disk and time expected, and writes nothing. On rank 0 of a job,
+// while the others' trainers follow(); otherwise `job` is null.
 void print_estimate(const RunSetup& setup, Communicator* job);
 
 }  // namespace spikegpt::cli

@@ -19,12 +19,11 @@ Json part_of(const Json& all) {
 
 void check_keys(const Json& all, const std::string& where) {
   for (const auto& [key, value] : all.items()) {
-    const bool known = key == "preset" || has_field<RunFields>(key) || has_field<ModelConfig>(key) ||
-                       has_field<TrainConfig>(key);
+    const bool known =
+        key == "preset" || has_field<RunFields>(key) || has_field<ModelConfig>(key) || has_field<TrainConfig>(key);
     if (!known) {
       throw Error(ErrorKind::kInvalidArgument,
-                  "{}: unknown key \"{}\"; the keys are the flags of spikegpt train --help, with _ for -",
-                  where, key);
+                  "{}: unknown key \"{}\"; the keys are the flags of spikegpt train --help, with _ for -", where, key);
     }
   }
 }

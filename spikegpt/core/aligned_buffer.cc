@@ -21,11 +21,9 @@ AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
   if (size == 0) return;
   const bool large = size >= 2 * kHugePage;
   const std::size_t alignment = large ? kHugePage : kAlignment;
-  auto* memory =
-      static_cast<std::byte*>(std::aligned_alloc(alignment, round_up(size, alignment)));
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(alignment, round_up(size, alignment)));
   if (memory == nullptr) {
-    throw Error(ErrorKind::kMemory,
-                "could not reserve {:.1f} MB of memory; try a smaller model, batch or context",
+    throw Error(ErrorKind::kMemory, "could not reserve {:.1f} MB of memory; try a smaller model, batch or context",
                 static_cast<double>(size) / 1e6);
   }
   data_.reset(memory);

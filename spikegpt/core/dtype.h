@@ -22,9 +22,7 @@ struct Bf16 {
 };
 
 inline float to_float(float x) noexcept { return x; }
-inline float to_float(Bf16 x) noexcept {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
-}
+inline float to_float(Bf16 x) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
 
 // Rounds to nearest, ties to even. A NaN becomes a quiet one.
 inline Bf16 to_bf16(float x) noexcept {
@@ -37,9 +35,13 @@ inline Bf16 to_bf16(float x) noexcept {
 template <class T>
 T from_float(float x) noexcept;
 template <>
-inline float from_float<float>(float x) noexcept { return x; }
+inline float from_float<float>(float x) noexcept {
+  return x;
+}
 template <>
-inline Bf16 from_float<Bf16>(float x) noexcept { return to_bf16(x); }
+inline Bf16 from_float<Bf16>(float x) noexcept {
+  return to_bf16(x);
+}
 
 // IEEE half precision, for reading checkpoints only.
 float half_to_float(std::uint16_t bits) noexcept;

@@ -17,7 +17,6 @@ std::string_view name_of(ErrorKind kind) {
 }
 
 Bug::Bug(std::string_view what, SourcePlace where)
-    : std::logic_error(fmt::format("internal error: {} ({}:{}); please report this", what, where.file,
-                                   where.line)) {}
+    : std::logic_error(fmt::format("internal error: {} ({}:{}); please report this", what, where.file, where.line)) {}
 
 }  // namespace spikegpt

@@ -46,8 +46,8 @@ class DescriptorWriter final : public FileWriter {
       const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) {
-        throw Error(ErrorKind::kIo, "cannot write {}: {}; the earlier file, if any, is unchanged",
-                    path_.string(), system_message(errno));
+        throw Error(ErrorKind::kIo, "cannot write {}: {}; the earlier file, if any, is unchanged", path_.string(),
+                    system_message(errno));
       }
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
@@ -72,8 +72,7 @@ void write_and_rename(const std::filesystem::path& temporary, const std::filesys
   DescriptorWriter writer(file.fd, path);
   write_content(writer);
   if (fsync(file.fd) != 0 || rename(temporary.c_str(), path.c_str()) != 0) {
-    throw Error(ErrorKind::kIo, "cannot finish writing {}: {}", path.string(),
-                system_message(errno));
+    throw Error(ErrorKind::kIo, "cannot finish writing {}: {}", path.string(), system_message(errno));
   }
 }
 
@@ -83,8 +82,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const Descriptor file(open_for_reading(path));
   struct stat status = {};
   if (fstat(file.fd, &status) != 0) {
-    throw Error(ErrorKind::kIo, "cannot read the size of {}: {}", path.string(),
-                system_message(errno));
+    throw Error(ErrorKind::kIo, "cannot read the size of {}: {}", path.string(), system_message(errno));
   }
   if (!S_ISREG(status.st_mode)) {
     throw Error(ErrorKind::kInvalidArgument, "{} is not a regular file", path.string());
@@ -99,9 +97,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      path_(std::move(other.path_)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
@@ -119,12 +115,9 @@ void MappedFile::unmap() noexcept {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  return std::string(MappedFile(path).text());
-}
+std::string read_text(const std::filesystem::path& path) { return std::string(MappedFile(path).text()); }
 
-void write_atomically(const std::filesystem::path& path,
-                      const std::function<void(FileWriter&)>& write_content) {
+void write_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write_content) {
   std::filesystem::path temporary = path;
   temporary += fmt::format(".{}.tmp", getpid());
   try {

@@ -45,8 +45,7 @@ class FileWriter {
 
 // Writes `path` through a temporary file beside it, then fsync and rename: `path` holds either its old
 // content or all of the new. Throws Error (kIo) and removes the temporary file on failure.
-void write_atomically(const std::filesystem::path& path,
-                      const std::function<void(FileWriter&)>& write_content);
+void write_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write_content);
 void write_text_atomically(const std::filesystem::path& path, std::string_view text);
 
 // Makes a folder and its parents. Throws Error (kIo).

@@ -28,7 +28,7 @@ template <class T>
 void read_json(const Json& json, T& field) {
   // The library converts between numbers silently: it would cut off fractions and wrap what does not fit.
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-    const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+    const bool fits = json.is_number_unsigned()  ? std::in_range<T>(json.get<std::uint64_t>())
                       : json.is_number_integer() ? std::in_range<T>(json.get<std::int64_t>())
                                                  : false;
     if (!fits) throw Error(ErrorKind::kCorruptFile, "not an integer in range");
@@ -36,9 +36,7 @@ void read_json(const Json& json, T& field) {
   json.get_to(field);
 }
 
-inline Json to_json_value(const std::optional<double>& field) {
-  return field ? Json(*field) : Json(nullptr);
-}
+inline Json to_json_value(const std::optional<double>& field) { return field ? Json(*field) : Json(nullptr); }
 template <class T>
 Json to_json_value(const T& field) {
   return Json(field);
@@ -49,9 +47,8 @@ Json to_json_value(const T& field) {
 template <class Fields>
 Json fields_to_json(const Fields& fields) {
   Json json = Json::object();
-  Fields::visit(fields, [&](const char* key, const auto& field, const char*) {
-    json[key] = detail::to_json_value(field);
-  });
+  Fields::visit(fields,
+                [&](const char* key, const auto& field, const char*) { json[key] = detail::to_json_value(field); });
   return json;
 }
 
@@ -66,14 +63,13 @@ void read_fields(const Json& json, std::string_view where, Fields& fields) {
     try {
       detail::read_json(json[key], field);
     } catch (const std::exception&) {
-      throw Error(ErrorKind::kCorruptFile, "{}: \"{}\" has the value {}, which is not of its type", where,
-                  key, json[key].dump());
+      throw Error(ErrorKind::kCorruptFile, "{}: \"{}\" has the value {}, which is not of its type", where, key,
+                  json[key].dump());
     }
   });
   for (const auto& [key, value] : json.items()) {
     if (known.count(key) == 0) {
-      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key,
-                  value.dump());
+      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key, value.dump());
     }
   }
 }

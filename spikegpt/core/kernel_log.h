@@ -11,8 +11,8 @@ namespace spikegpt {
 
 // What one call of a kernel does.
 struct KernelWork {
-  std::string_view name;    // a literal
-  std::int64_t out = 0;     // of a matrix product: the weight is [out, in]
+  std::string_view name;  // a literal
+  std::int64_t out = 0;   // of a matrix product: the weight is [out, in]
   std::int64_t in = 0;
   double operations = 0.0;  // multiplications and additions of a matrix product
   double bytes = 0.0;       // that it must at least read and write

@@ -58,8 +58,7 @@ void shuffle(std::vector<T>& values, Generator& generator) {
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, RandomPurpose purpose, std::uint64_t index = 0)
-      : philox_(philox_from_seed(seed)),
-        stream_(stream_of(purpose, index)) {}
+      : philox_(philox_from_seed(seed)), stream_(stream_of(purpose, index)) {}
 
   std::uint64_t counter() const noexcept { return counter_; }
   void set_counter(std::uint64_t counter) noexcept { counter_ = counter; }

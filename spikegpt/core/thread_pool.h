@@ -44,11 +44,11 @@ class ThreadPool {
 
   std::mutex busy_;
   Job job_;
-  int wanted_ = 0;                          // threads of the job
+  int wanted_ = 0;                             // threads of the job
   std::atomic<std::uint64_t> open_ = kClosed;  // number of the job that threads may enter
-  std::atomic<std::uint64_t> posted_ = 0;   // number of the newest job
-  std::atomic<std::int64_t> next_ = 0;      // task
-  std::atomic<int> inside_ = 0;             // threads that may be at a task
+  std::atomic<std::uint64_t> posted_ = 0;      // number of the newest job
+  std::atomic<std::int64_t> next_ = 0;         // task
+  std::atomic<int> inside_ = 0;                // threads that may be at a task
   std::atomic<int> sleeping_ = 0;
   std::atomic<bool> stop_ = false;
   std::vector<std::thread> threads_;

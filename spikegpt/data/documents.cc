@@ -10,9 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_json_lines(const fs::path& path) {
-  return path.extension() == ".jsonl" || path.extension() == ".ndjson";
-}
+bool is_json_lines(const fs::path& path) { return path.extension() == ".jsonl" || path.extension() == ".ndjson"; }
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
@@ -22,8 +20,7 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code failure;
   fs::recursive_directory_iterator entry(folder, failure);
-  for (const fs::recursive_directory_iterator end; !failure && entry != end;
-       entry.increment(failure)) {
+  for (const fs::recursive_directory_iterator end; !failure && entry != end; entry.increment(failure)) {
     if (is_hidden(entry->path())) {
       if (entry->is_directory()) entry.disable_recursion_pending();
     } else if (entry->is_regular_file()) {
@@ -31,8 +28,7 @@ std::vector<fs::path> files_below(const fs::path& folder) {
     }
   }
   if (failure) {
-    throw Error(ErrorKind::kIo, "cannot list the folder {}: {}", folder.string(),
-                failure.message());
+    throw Error(ErrorKind::kIo, "cannot list the folder {}: {}", folder.string(), failure.message());
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -20,8 +20,7 @@ SourceKind source_kind(const std::filesystem::path& path);
 
 // All documents of a text, folder or JSON lines. Hidden files and folders are passed over. Throws
 // Error: as TextFile and for_each_json_line; kInvalidArgument for a folder without files.
-void for_each_document(const std::filesystem::path& path, TextCheck check,
-                       const DocumentSink& sink);
+void for_each_document(const std::filesystem::path& path, TextCheck check, const DocumentSink& sink);
 
 // All documents as one text, a line feed between them, for what needs to see it whole.
 std::string read_documents(const std::filesystem::path& path, TextCheck check);

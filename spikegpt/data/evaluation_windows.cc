@@ -13,16 +13,14 @@ std::int64_t count_predictions(const TokenStream& tokens, std::int64_t max_predi
   return max_predictions > 0 ? std::min(all, max_predictions) : all;
 }
 
-EvaluationWindows::EvaluationWindows(TokenStreamPtr tokens, std::int64_t ctx_len,
-                                     std::int64_t max_predictions)
+EvaluationWindows::EvaluationWindows(TokenStreamPtr tokens, std::int64_t ctx_len, std::int64_t max_predictions)
     : tokens_(std::move(tokens)), ctx_len_(ctx_len), predictions_(count_predictions(*tokens_, max_predictions)) {
   ensure(ctx_len > 0 && max_predictions >= 0, "windows have a length");
   if (predictions_ < 1) {
-    throw Error(
-        ErrorKind::kInvalidArgument,
-        "the text to evaluate on has {} tokens; it needs at least 2, one to read and one to "
-        "predict",
-        tokens_->size());
+    throw Error(ErrorKind::kInvalidArgument,
+                "the text to evaluate on has {} tokens; it needs at least 2, one to read and one to "
+                "predict",
+                tokens_->size());
   }
 }
 
@@ -38,10 +36,8 @@ std::vector<WindowGroup> EvaluationWindows::groups(std::int64_t batch) const {
   return groups;
 }
 
-void EvaluationWindows::fill(const WindowGroup& group, std::span<TokenId> idx,
-                             std::span<TokenId> targets) const {
-  ensure(static_cast<std::int64_t>(idx.size()) == group.batch * group.length &&
-             idx.size() == targets.size(),
+void EvaluationWindows::fill(const WindowGroup& group, std::span<TokenId> idx, std::span<TokenId> targets) const {
+  ensure(static_cast<std::int64_t>(idx.size()) == group.batch * group.length && idx.size() == targets.size(),
          "idx and targets have the size of the group");
   // Windows lie one behind the other, so a group is one piece of the stream.
   read_window(*tokens_, group.first, idx, targets);

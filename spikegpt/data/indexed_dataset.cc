@@ -16,8 +16,7 @@ static_assert(std::endian::native == std::endian::little, "files are read as the
 template <class Stored>
 class MappedStream final : public TokenStream {
  public:
-  MappedStream(MappedFile file, std::int64_t vocab_size)
-      : file_(std::move(file)), vocab_size_(vocab_size) {}
+  MappedStream(MappedFile file, std::int64_t vocab_size) : file_(std::move(file)), vocab_size_(vocab_size) {}
   std::int64_t size() const noexcept override {
     return static_cast<std::int64_t>(file_.bytes().size() / sizeof(Stored));
   }
@@ -33,8 +32,7 @@ class MappedStream final : public TokenStream {
         throw Error(ErrorKind::kCorruptFile,
                     "{}: token {} has the id {}, the tokenizer has {} tokens: these data were made "
                     "with another tokenizer",
-                    file_.path().string(), first + static_cast<std::int64_t>(i), out[i],
-                    vocab_size_);
+                    file_.path().string(), first + static_cast<std::int64_t>(i), out[i], vocab_size_);
       }
     }
   }
@@ -57,8 +55,7 @@ class IndexReader {
   std::size_t size() const { return file_.bytes().size(); }
   std::string name() const { return file_.path().string(); }
   bool has_magic() const {
-    return std::memcmp(file_.bytes().data(), indexed_format::kMagic, indexed_format::kMagicSize) ==
-           0;
+    return std::memcmp(file_.bytes().data(), indexed_format::kMagic, indexed_format::kMagicSize) == 0;
   }
 
  private:
@@ -79,21 +76,20 @@ Layout read_header(const IndexReader& index) {
   using namespace indexed_format;
   if (index.size() < kHeaderSize || !index.has_magic()) {
     throw Error(ErrorKind::kCorruptFile,
-                "{}: no MMIDIDX index: it does not start with that word and a header of {} bytes",
-                index.name(), kHeaderSize);
+                "{}: no MMIDIDX index: it does not start with that word and a header of {} bytes", index.name(),
+                kHeaderSize);
   }
   const auto version = index.at<std::uint64_t>(kMagicSize);
   if (version != kVersion) {
-    throw Error(ErrorKind::kUnsupported,
-                "{}: version {} of the index at byte {}; this program reads 1", index.name(),
+    throw Error(ErrorKind::kUnsupported, "{}: version {} of the index at byte {}; this program reads 1", index.name(),
                 version, kMagicSize);
   }
   Layout layout;
   layout.dtype_code = index.at<std::uint8_t>(kMagicSize + 8);
   if (layout.dtype_code != kUint16 && layout.dtype_code != kInt32) {
     throw Error(ErrorKind::kUnsupported,
-                "{}: tokens of type {} at byte {}; this program reads 8 (uint16) and 4 (int32)",
-                index.name(), layout.dtype_code, kMagicSize + 8);
+                "{}: tokens of type {} at byte {}; this program reads 8 (uint16) and 4 (int32)", index.name(),
+                layout.dtype_code, kMagicSize + 8);
   }
   layout.item_size = layout.dtype_code == kUint16 ? 2 : 4;
   layout.sequences = index.at<std::uint64_t>(kMagicSize + 9);
@@ -110,17 +106,16 @@ void place_tables(const IndexReader& index, Layout& layout) {
   layout.documents = layout.offsets + 8 * layout.sequences;
   const std::size_t end = layout.documents + 8 * layout.entries;
   if (!possible || end != index.size()) {
-    throw Error(
-        ErrorKind::kCorruptFile,
-        "{}: the file has {} bytes, its header speaks of {} sequences and {} entries of the "
-        "document index: it was cut short or is none",
-        index.name(), index.size(), layout.sequences, layout.entries);
+    throw Error(ErrorKind::kCorruptFile,
+                "{}: the file has {} bytes, its header speaks of {} sequences and {} entries of the "
+                "document index: it was cut short or is none",
+                index.name(), index.size(), layout.sequences, layout.entries);
   }
 }
 
 // Sequences must fill the .bin without gaps or overlaps.
-void check_sequences(const IndexReader& index, const Layout& layout,
-                     const std::filesystem::path& bin, std::size_t bin_size) {
+void check_sequences(const IndexReader& index, const Layout& layout, const std::filesystem::path& bin,
+                     std::size_t bin_size) {
   std::uint64_t expected = 0;
   for (std::uint64_t i = 0; i < layout.sequences; ++i) {
     const std::size_t length_at = layout.lengths + 4 * i;
@@ -128,23 +123,21 @@ void check_sequences(const IndexReader& index, const Layout& layout,
     const auto length = index.at<std::int32_t>(length_at);
     const auto offset = index.at<std::int64_t>(offset_at);
     if (length < 0) {
-      throw Error(ErrorKind::kCorruptFile, "{}: sequence {} has the length {}, at byte {}",
-                  index.name(), i, length, length_at);
+      throw Error(ErrorKind::kCorruptFile, "{}: sequence {} has the length {}, at byte {}", index.name(), i, length,
+                  length_at);
     }
     if (offset != static_cast<std::int64_t>(expected)) {
-      throw Error(ErrorKind::kCorruptFile,
-                  "{}: sequence {} starts at {}, the one before ends at {}, at byte {}",
+      throw Error(ErrorKind::kCorruptFile, "{}: sequence {} starts at {}, the one before ends at {}, at byte {}",
                   index.name(), i, offset, expected, offset_at);
     }
     expected += static_cast<std::uint64_t>(length) * layout.item_size;
     if (expected > bin_size) break;
   }
   if (expected == bin_size) return;
-  throw Error(
-      ErrorKind::kCorruptFile,
-      "{} speaks of {}{} bytes of tokens, {} has {}: they do not belong together, or one was "
-      "cut short",
-      index.name(), expected > bin_size ? "at least " : "", expected, bin.string(), bin_size);
+  throw Error(ErrorKind::kCorruptFile,
+              "{} speaks of {}{} bytes of tokens, {} has {}: they do not belong together, or one was "
+              "cut short",
+              index.name(), expected > bin_size ? "at least " : "", expected, bin.string(), bin_size);
 }
 
 void check_documents(const IndexReader& index, const Layout& layout) {
@@ -156,8 +149,8 @@ void check_documents(const IndexReader& index, const Layout& layout) {
     const auto count = static_cast<std::int64_t>(layout.sequences);
     if (first < before || first > count || (i == 0 && first != 0) || (last && first != count)) {
       throw Error(ErrorKind::kCorruptFile,
-                  "{}: document {} starts at sequence {}, at byte {}; expected a rise from 0 to {}",
-                  index.name(), i, first, at, count);
+                  "{}: document {} starts at sequence {}, at byte {}; expected a rise from 0 to {}", index.name(), i,
+                  first, at, count);
     }
     before = first;
   }

@@ -28,12 +28,11 @@ void write_values(FileWriter& file, const std::vector<T>& values) {
 void IndexedWriter::add(std::span<const TokenId> ids) {
   for (const TokenId id : ids) {
     if (id < 0 || id >= vocab_size_) {
-      throw Error(ErrorKind::kInvalidArgument,
-                  "token {} has the id {}, outside the vocabulary of {}", tokens_, id, vocab_size_);
+      throw Error(ErrorKind::kInvalidArgument, "token {} has the id {}, outside the vocabulary of {}", tokens_, id,
+                  vocab_size_);
     }
     const std::size_t width = is_narrow() ? 2 : 4;
-    const auto* bytes =
-        reinterpret_cast<const std::byte*>(&id);  // little-endian: the low ones first
+    const auto* bytes = reinterpret_cast<const std::byte*>(&id);  // little-endian: the low ones first
     buffer_.insert(buffer_.end(), bytes, bytes + width);
     ++tokens_;
     if (++open_ == kLongestSequence) end_sequence();
@@ -94,20 +93,18 @@ void write_indexed_dataset(const std::filesystem::path& name, std::int64_t vocab
     fill(writer);
     IndexedWriterAccess::finish(writer);
     // All tokens are written by now: a full disk leaves both earlier files as they were.
-    write_atomically(paths.idx,
-                     [&](FileWriter& index) { IndexedWriterAccess::write_index(writer, index); });
+    write_atomically(paths.idx, [&](FileWriter& index) { IndexedWriterAccess::write_index(writer, index); });
   });
 }
 
-TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sources,
-                                  const Tokenizer& tokenizer, const std::filesystem::path& name,
+TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sources, const Tokenizer& tokenizer,
+                                  const std::filesystem::path& name,
                                   const std::function<void(const TokenizeSummary&)>& progress) {
   TokenizeSummary summary;
   const std::vector<TokenId> separator = separator_of(tokenizer);
   write_indexed_dataset(name, tokenizer.vocab_size(), [&](IndexedWriter& writer) {
     const auto encode = [&](std::string_view document) {
-      summary.unknowns.add(
-          tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { writer.add(ids); }));
+      summary.unknowns.add(tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { writer.add(ids); }));
       writer.add(separator);
       writer.end_document();
       summary.documents = writer.documents();

@@ -53,8 +53,8 @@ struct TokenizeSummary {
 // Encodes texts, folders and JSON lines, with the tokenizer's end of text behind every document
 // (documents.h). Memory does not grow with the corpus but for 12 bytes a document. `progress` is
 // called after every document. Throws Error as for_each_document.
-TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sources,
-                                  const Tokenizer& tokenizer, const std::filesystem::path& name,
+TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sources, const Tokenizer& tokenizer,
+                                  const std::filesystem::path& name,
                                   const std::function<void(const TokenizeSummary&)>& progress = {});
 
 }  // namespace spikegpt

@@ -14,8 +14,7 @@ void hand_over_text(std::string_view line, const std::string& where, const Docum
   const nlohmann::json object = parse_json(line, where);
   const auto text = object.is_object() ? object.find("text") : object.end();
   if (!object.is_object() || text == object.end() || !text->is_string()) {
-    throw Error(ErrorKind::kCorruptFile,
-                "{}: expected an object with a text, {{\"text\": \"...\"}}, found {}", where,
+    throw Error(ErrorKind::kCorruptFile, "{}: expected an object with a text, {{\"text\": \"...\"}}, found {}", where,
                 show_text(line));
   }
   const auto& document = text->get_ref<const std::string&>();

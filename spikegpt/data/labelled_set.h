@@ -25,7 +25,8 @@ struct LabelledSet {
 // Empty lines are left out. Throws Error (kNotFound, kIo, kCorruptFile) that names file and line.
 LabelledSet read_labelled(const std::filesystem::path& path);
 
-// Gives the labels of `set` the numbers that `labels` has. Throws Error (kInvalidArgument) for one that is not among them.
+// Gives the labels of `set` the numbers that `labels` has. Throws Error (kInvalidArgument) for one that is not among
+// them.
 void use_labels(const std::vector<std::string>& labels, std::string_view where, LabelledSet& set);
 
 // UTF-8 as it is; anything else as Latin-1.

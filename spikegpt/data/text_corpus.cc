@@ -21,15 +21,13 @@ std::string advice(std::int64_t tokens) {
 void check_fraction(double fraction) {
   if (fraction >= 0 && fraction < 1) return;
   throw Error(ErrorKind::kInvalidArgument,
-              "the share of the text held out (valid_fraction) is {}; expected 0 <= share < 1",
-              fraction);
+              "the share of the text held out (valid_fraction) is {}; expected 0 <= share < 1", fraction);
 }
 
 // Tokens at the end that are held out; at least two, as fewer predict nothing.
 std::int64_t held_out_tokens(std::int64_t tokens, double fraction) {
   if (fraction == 0) return 0;
-  const auto share =
-      static_cast<std::int64_t>(std::llround(static_cast<double>(tokens) * fraction));
+  const auto share = static_cast<std::int64_t>(std::llround(static_cast<double>(tokens) * fraction));
   return std::min(std::max<std::int64_t>(share, 2), tokens);
 }
 
@@ -42,14 +40,12 @@ void check_window_fits(const std::filesystem::path& path, const Split& split, st
                        const Tokenizer& tokenizer) {
   if (split.train > ctx_len) return;
   const std::string rest =
-      split.held_out > 0 ? fmt::format(" after {} are held out for validation", split.held_out)
-                         : std::string();
-  throw Error(
-      ErrorKind::kInvalidArgument,
-      "{} is too short: it has {} {}s to train on{}, a window of ctx_len = {} and the {} after "
-      "it need {}; {}",
-      path.string(), split.train, tokenizer.unit(), rest, ctx_len, tokenizer.unit(), ctx_len + 1,
-      advice(split.train));
+      split.held_out > 0 ? fmt::format(" after {} are held out for validation", split.held_out) : std::string();
+  throw Error(ErrorKind::kInvalidArgument,
+              "{} is too short: it has {} {}s to train on{}, a window of ctx_len = {} and the {} after "
+              "it need {}; {}",
+              path.string(), split.train, tokenizer.unit(), rest, ctx_len, tokenizer.unit(), ctx_len + 1,
+              advice(split.train));
 }
 
 std::vector<DataSource> all_sources(const CorpusOptions& options) {
@@ -67,11 +63,10 @@ bool is_kind(std::string_view name) {
 std::shared_ptr<const Tokenizer> tokenizer_beside(const std::filesystem::path& data) {
   const std::filesystem::path folder = data.has_parent_path() ? data.parent_path() : ".";
   if (const auto file = find_tokenizer(folder)) return load_tokenizer(*file);
-  throw Error(
-      ErrorKind::kInvalidArgument,
-      "{} holds tokens already: say which tokenizer made them, --tokenizer tokenizer.json (or "
-      "put that file beside it)",
-      data.string());
+  throw Error(ErrorKind::kInvalidArgument,
+              "{} holds tokens already: say which tokenizer made them, --tokenizer tokenizer.json (or "
+              "put that file beside it)",
+              data.string());
 }
 
 std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
@@ -104,8 +99,7 @@ EncodedFile encode_documents(const std::filesystem::path& path, const Tokenizer&
   TokenStreamBuilder builder(tokenizer.vocab_size());
   EncodedFile encoded;
   for_each_document(path, check_for(tokenizer), [&](std::string_view document) {
-    encoded.unknowns.add(tokenizer.encode_into(
-        document, [&](std::span<const TokenId> ids) { builder.append(ids); }));
+    encoded.unknowns.add(tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { builder.append(ids); }));
     builder.append(separator);
   });
   encoded.tokens = builder.finish();
@@ -134,11 +128,10 @@ DataSource parse_source(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [stop, failure] = std::from_chars(text.data() + colon + 1, end, weight);
   if (failure != std::errc() || stop != end || !(weight > 0) || !std::isfinite(weight)) {
-    throw Error(
-        ErrorKind::kInvalidArgument,
-        "\"{}\": expected a file, or a file and its weight as in corpus.txt:0.5, a number above "
-        "zero",
-        text);
+    throw Error(ErrorKind::kInvalidArgument,
+                "\"{}\": expected a file, or a file and its weight as in corpus.txt:0.5, a number above "
+                "zero",
+                text);
   }
   return {text.substr(0, colon), weight};
 }
@@ -151,15 +144,13 @@ EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenize
     encoded = encode_documents(source, tokenizer);
   }
   if (encoded.tokens->size() < 2) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "{} has {} {}; at least 2 are needed, one to read and one to predict",
+    throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
                 source.string(), encoded.tokens->size(), tokenizer.unit());
   }
   return encoded;
 }
 
-TextCorpus load_text_corpus(const CorpusOptions& options,
-                            std::shared_ptr<const Tokenizer> tokenizer) {
+TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer) {
   check_fraction(options.valid_fraction);
   TextCorpus corpus;
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);

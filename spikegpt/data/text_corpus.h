@@ -43,8 +43,7 @@ struct TextCorpus {
 // Reads, checks, encodes and splits. `tokenizer`, when given, takes the place of options.tokenizer:
 // that of a model being resumed or fine-tuned. Throws Error for data that are missing, empty,
 // binary, not UTF-8, or too short for one window.
-TextCorpus load_text_corpus(const CorpusOptions& options,
-                            std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 // One source with a tokenizer that exists, for evaluation. The same checks but for length: at least
 // two tokens, one to read and one to predict.

@@ -12,10 +12,9 @@ void refuse_zero_byte(std::string_view text, const std::string& file) {
   const std::size_t zero = text.find('\0');
   if (zero == std::string_view::npos) return;
   const bool utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
-  throw Error(ErrorKind::kInvalidArgument, "{} is {}, not UTF-8 text: it has a zero byte at {}; {}",
-              file, utf16 ? "UTF-16" : "binary", zero,
-              utf16 ? "convert it with iconv -f utf16 -t utf8"
-                    : "give a text file, or read it with --tokenizer bytes");
+  throw Error(ErrorKind::kInvalidArgument, "{} is {}, not UTF-8 text: it has a zero byte at {}; {}", file,
+              utf16 ? "UTF-16" : "binary", zero,
+              utf16 ? "convert it with iconv -f utf16 -t utf8" : "give a text file, or read it with --tokenizer bytes");
 }
 
 [[noreturn]] void refuse_encoding(std::string_view text, std::size_t at, const std::string& file) {
@@ -42,8 +41,7 @@ TextCheck check_for(const Tokenizer& tokenizer) {
 
 TextFile::TextFile(const std::filesystem::path& path, TextCheck check) : file_(path) {
   if (text().empty()) {
-    throw Error(ErrorKind::kInvalidArgument, "{} is empty; a file with text is needed",
-                path.string());
+    throw Error(ErrorKind::kInvalidArgument, "{} is empty; a file with text is needed", path.string());
   }
   if (check == TextCheck::kAnyBytes) return;
   refuse_zero_byte(text(), path.string());

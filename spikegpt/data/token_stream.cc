@@ -29,9 +29,7 @@ class SliceStream final : public TokenStream {
   std::int64_t size() const noexcept override { return count_; }
 
  private:
-  void read_checked(std::int64_t first, std::span<TokenId> out) const override {
-    whole_->read(first_ + first, out);
-  }
+  void read_checked(std::int64_t first, std::span<TokenId> out) const override { whole_->read(first_ + first, out); }
 
   TokenStreamPtr whole_;
   std::int64_t first_;
@@ -50,8 +48,7 @@ class ConcatenatedStream final : public TokenStream {
 
  private:
   void read_checked(std::int64_t first, std::span<TokenId> out) const override {
-    auto part = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), first) -
-                                         ends_.begin());
+    auto part = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin());
     for (; !out.empty(); ++part) {
       const std::int64_t left = ends_[part] - first;
       const std::size_t count = std::min(out.size(), static_cast<std::size_t>(left));
@@ -70,17 +67,14 @@ class ConcatenatedStream final : public TokenStream {
 
 void TokenStream::read(std::int64_t first, std::span<TokenId> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
-  ensure(first >= 0 && count <= size() && first <= size() - count,
-         "tokens are read within their stream");
+  ensure(first >= 0 && count <= size() && first <= size() - count, "tokens are read within their stream");
   read_checked(first, out);
 }
 
 void TokenStreamBuilder::append(std::span<const TokenId> ids) {
-  const auto stranger =
-      std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return id < 0 || id >= vocab_size_; });
+  const auto stranger = std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return id < 0 || id >= vocab_size_; });
   if (stranger != ids.end()) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "token {} of the stream has the id {}, outside the vocabulary of {}",
+    throw Error(ErrorKind::kInvalidArgument, "token {} of the stream has the id {}, outside the vocabulary of {}",
                 size() + (stranger - ids.begin()), *stranger, vocab_size_);
   }
   if (is_narrow()) {
@@ -111,8 +105,7 @@ TokenStreamPtr make_token_stream(std::span<const TokenId> ids, std::int64_t voca
 }
 
 TokenStreamPtr slice(TokenStreamPtr whole, std::int64_t first, std::int64_t count) {
-  ensure(first >= 0 && count >= 0 && first <= whole->size() - count,
-         "a slice lies within its stream");
+  ensure(first >= 0 && count >= 0 && first <= whole->size() - count, "a slice lies within its stream");
   return std::make_shared<SliceStream>(std::move(whole), first, count);
 }
 

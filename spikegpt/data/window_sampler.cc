@@ -26,22 +26,20 @@ std::vector<double> cumulative_shares(const std::vector<WeightedStream>& streams
 WindowSampler::WindowSampler(TokenStreamPtr tokens, std::int64_t ctx_len, std::uint64_t seed)
     : WindowSampler(std::vector<WeightedStream>{{std::move(tokens), 1.0}}, ctx_len, seed) {}
 
-WindowSampler::WindowSampler(std::vector<WeightedStream> streams, std::int64_t ctx_len,
-                             std::uint64_t seed)
+WindowSampler::WindowSampler(std::vector<WeightedStream> streams, std::int64_t ctx_len, std::uint64_t seed)
     : streams_(std::move(streams)), ctx_len_(ctx_len), seed_(seed) {
   ensure(!streams_.empty() && ctx_len > 0, "there is something to sample windows from");
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     const auto& [tokens, weight] = streams_[i];
     if (tokens->size() <= ctx_len) {
-      throw Error(
-          ErrorKind::kInvalidArgument,
-          "training source {} has {} tokens; a window of ctx_len = {} and the token after it "
-          "need {}: use more text or a smaller ctx_len",
-          i, tokens->size(), ctx_len, ctx_len + 1);
+      throw Error(ErrorKind::kInvalidArgument,
+                  "training source {} has {} tokens; a window of ctx_len = {} and the token after it "
+                  "need {}: use more text or a smaller ctx_len",
+                  i, tokens->size(), ctx_len, ctx_len + 1);
     }
     if (!(weight > 0) || weight > 1e15) {
-      throw Error(ErrorKind::kInvalidArgument,
-                  "training source {} has the weight {}; expected a positive number", i, weight);
+      throw Error(ErrorKind::kInvalidArgument, "training source {} has the weight {}; expected a positive number", i,
+                  weight);
     }
   }
   cumulative_ = cumulative_shares(streams_);

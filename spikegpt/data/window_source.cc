@@ -4,8 +4,7 @@
 
 namespace spikegpt {
 
-void read_window(const TokenStream& tokens, std::int64_t offset, std::span<TokenId> idx,
-                 std::span<TokenId> targets) {
+void read_window(const TokenStream& tokens, std::int64_t offset, std::span<TokenId> idx, std::span<TokenId> targets) {
   tokens.read(offset, idx);
   tokens.read(offset + 1, targets);
 }

@@ -27,8 +27,7 @@ class WindowSource {
 };
 
 // One row of a batch: idx and targets [T] from the window that starts at `offset`.
-void read_window(const TokenStream& tokens, std::int64_t offset, std::span<TokenId> idx,
-                 std::span<TokenId> targets);
+void read_window(const TokenStream& tokens, std::int64_t offset, std::span<TokenId> idx, std::span<TokenId> targets);
 
 // Throws Bug unless the spans of a batch have the sizes it states, with windows of `ctx_len`.
 void check_batch(const WindowBatch& out, std::int64_t ctx_len);

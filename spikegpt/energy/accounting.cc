@@ -60,7 +60,11 @@ double weight_traffic(const Cost& cost, const PriceTable& prices) {
 
 EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
                              const std::function<void(std::int64_t)>& progress)
-    : config_(config), products_(products_of(config)), sites_(spike_sites(config)), counter_(config), tokens_(std::ssize(tokens)) {
+    : config_(config),
+      products_(products_of(config)),
+      sites_(spike_sites(config)),
+      counter_(config),
+      tokens_(std::ssize(tokens)) {
   watch_text(config, parameters, tokens, counter_, {.progress = progress});
 }
 
@@ -93,9 +97,7 @@ Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
     return cost;
   }
   switch (p.kind) {
-    case InputKind::kDense:
-      cost.products.macs = all;
-      return cost;
+    case InputKind::kDense: cost.products.macs = all; return cost;
     case InputKind::kSparse:
       cost.weights = counter_.hidden(p.hidden).active * p.outputs;
       cost.products.macs = cost.weights;

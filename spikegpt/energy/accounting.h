@@ -41,13 +41,14 @@ class ActivityCounter final : public Probe {
 enum class Accounting : std::uint8_t {
   kTwin,    // (a) the non-spiking twin: every product a multiply-accumulate
   kPaper,   // (b) the paper's: rate * accumulate, as if every input were spikes
-  kNeeded,  // (c) what the network needs: an accumulate per event, a multiply-accumulate per non-zero of a graded input, all elsewhere
+  kNeeded,  // (c) what the network needs: an accumulate per event, a multiply-accumulate per non-zero of a graded
+            // input, all elsewhere
 };
 
 struct Cost {
   Operations products;
-  Operations elementwise;       // none in (b), which leaves it out
-  std::int64_t weights = 0;     // touched, token by token
+  Operations elementwise;    // none in (b), which leaves it out
+  std::int64_t weights = 0;  // touched, token by token
   Cost& operator+=(const Cost& other);
 };
 
@@ -57,8 +58,8 @@ double weight_traffic(const Cost& cost, const PriceTable& prices);
 
 class EnergyAccount {
  public:
-  // Runs the model over the text as one sequence with carried memory. `parameters` as in ParameterLayout. `progress` gets the
-  // tokens done; may be empty. Throws Error (kInvalidArgument) for tokens outside the vocabulary.
+  // Runs the model over the text as one sequence with carried memory. `parameters` as in ParameterLayout. `progress`
+  // gets the tokens done; may be empty. Throws Error (kInvalidArgument) for tokens outside the vocabulary.
   EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
                 const std::function<void(std::int64_t)>& progress = {});
 

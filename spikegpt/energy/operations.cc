@@ -9,21 +9,25 @@
 namespace spikegpt {
 namespace {
 
-// An exponential is priced as the eight multiply-accumulates of a polynomial, a division as four multiplications (a seed and two
-// Newton steps): our assumption, in all tables.
+// An exponential is priced as the eight multiply-accumulates of a polynomial, a division as four multiplications (a
+// seed and two Newton steps): our assumption, in all tables.
 PriceTable table(const char* name, const char* source, double add, double multiply, double mac, double byte) {
   return {name, source, mac, add, multiply, 8.0 * mac, 4.0 * multiply, byte};
 }
 
 std::array<PriceTable, 3> tables() {
   return {table("45nm",
-                "float32 at 45 nm: 4.6 pJ and 0.9 pJ as the SNN literature uses them, memory 1.3 nJ for 64 bits (M. Horowitz, ISSCC 2014)",
+                "float32 at 45 nm: 4.6 pJ and 0.9 pJ as the SNN literature uses them, memory 1.3 nJ for 64 bits (M. "
+                "Horowitz, ISSCC 2014)",
                 0.9, 3.7, 4.6, 1300.0 / 8.0),
-          table("7nm", "float32 at 7 nm, memory 1.3 nJ for 64 bits of DDR (N. Jouppi et al., Ten Lessons From Three Generations, ISCA 2021)",
+          table("7nm",
+                "float32 at 7 nm, memory 1.3 nJ for 64 bits of DDR (N. Jouppi et al., Ten Lessons From Three "
+                "Generations, ISCA 2021)",
                 0.38, 1.31, 1.69, 1300.0 / 8.0),
           // Up to 135 Gop/s a watt, a multiply-accumulate counted as two: an addition costs what a multiplication does.
           table("fpga",
-                "8 bits, fixed point, a whole accelerator on a Zynq XC7Z045 of 28 nm (F. Spagnolo et al., JLPEA 10(1):1, 2020), memory as 45nm",
+                "8 bits, fixed point, a whole accelerator on a Zynq XC7Z045 of 28 nm (F. Spagnolo et al., JLPEA "
+                "10(1):1, 2020), memory as 45nm",
                 1000.0 / 135.0, 1000.0 / 135.0, 2000.0 / 135.0, 1300.0 / 8.0)};
 }
 
@@ -36,7 +40,8 @@ PriceTable read_table(const std::filesystem::path& path) {
   read_fields(json, path.string(), prices);
   PriceTable::visit(prices, [&](const char* key, const auto& value, const char*) {
     if (!json.contains(key)) throw Error(ErrorKind::kCorruptFile, "{}: \"{}\" is missing", path.string(), key);
-    if constexpr (std::is_same_v<decltype(value), const double&>) check_setting(value >= 0.0, key, value, "0 or more [pJ]");
+    if constexpr (std::is_same_v<decltype(value), const double&>)
+      check_setting(value >= 0.0, key, value, "0 or more [pJ]");
   });
   return prices;
 }

@@ -9,11 +9,11 @@ namespace spikegpt {
 
 // Counts. Comparisons count as additions.
 struct Operations {
-  std::int64_t macs = 0;          // multiply and add
-  std::int64_t accumulates = 0;   // additions and subtractions alone
-  std::int64_t multiplies = 0;    // alone
+  std::int64_t macs = 0;         // multiply and add
+  std::int64_t accumulates = 0;  // additions and subtractions alone
+  std::int64_t multiplies = 0;   // alone
   std::int64_t exponentials = 0;
-  std::int64_t divisions = 0;     // and roots
+  std::int64_t divisions = 0;  // and roots
 
   Operations& operator+=(const Operations& other);
   bool operator==(const Operations&) const = default;
@@ -45,8 +45,8 @@ struct PriceTable {
   }
 };
 
-// "45nm" (the default of the literature), "7nm", "fpga", or a JSON file with the fields of PriceTable, all of them. Throws Error:
-// kNotFound, kInvalidArgument, kCorruptFile.
+// "45nm" (the default of the literature), "7nm", "fpga", or a JSON file with the fields of PriceTable, all of them.
+// Throws Error: kNotFound, kInvalidArgument, kCorruptFile.
 PriceTable load_prices(const std::string& name_or_file);
 
 // [J]

@@ -35,7 +35,8 @@ class Lister {
     int output;
   };
 
-  void add(std::string name, int layer, std::int64_t inputs, std::int64_t outputs, InputKind kind, int site, int paper_site) {
+  void add(std::string name, int layer, std::int64_t inputs, std::int64_t outputs, InputKind kind, int site,
+           int paper_site) {
     products_.push_back({std::move(name), layer, inputs, outputs, kind, site, -1, paper_site});
   }
   // The paper takes every input for spikes: of the neurons in front where there are any, else of those behind.
@@ -72,7 +73,8 @@ Operations token_shift(std::int64_t C, std::int64_t mixes) { return {.macs = mix
 
 Operations sigmoid(std::int64_t n) { return {.accumulates = n, .exponentials = n, .divisions = n}; }
 
-// SPEC.md 4: two exponents, two maxima and four exponentials; numerator and denominator for output and state; the quotient.
+// SPEC.md 4: two exponents, two maxima and four exponentials; numerator and denominator for output and state; the
+// quotient.
 Operations attention(std::int64_t C) {
   return {.macs = 4 * C, .accumulates = 8 * C, .multiplies = 2 * C, .exponentials = 4 * C, .divisions = C};
 }

@@ -135,7 +135,9 @@ void SpikeStatistics::begin_window() {
 }
 
 std::int64_t SpikeStatistics::tokens() const { return progress_.empty() ? 0 : progress_.front().tokens; }
-std::int64_t SpikeStatistics::tokens_at(int bucket) const { return tokens_by_place_.at(static_cast<std::size_t>(bucket)); }
+std::int64_t SpikeStatistics::tokens_at(int bucket) const {
+  return tokens_by_place_.at(static_cast<std::size_t>(bucket));
+}
 
 double SpikeStatistics::firing_rate() const {
   std::int64_t events = 0;
@@ -147,7 +149,9 @@ double SpikeStatistics::firing_rate() const {
   return quotient(events, neurons * tokens());
 }
 
-double SpikeStatistics::firing_rate(const SiteStatistics& site) const { return quotient(site.events(), site.site.neurons * tokens()); }
+double SpikeStatistics::firing_rate(const SiteStatistics& site) const {
+  return quotient(site.events(), site.site.neurons * tokens());
+}
 
 double SpikeStatistics::firing_rate_at(const SiteStatistics& site, int bucket) const {
   return quotient(site.events_by_place.at(static_cast<std::size_t>(bucket)), site.site.neurons * tokens_at(bucket));

@@ -1,5 +1,5 @@
-// What neurons do over a text: how often each fires, how long it rests, which never or always fire. Memory grows with the number of neurons,
-// not with the length of the text.
+// What neurons do over a text: how often each fires, how long it rests, which never or always fire. Memory grows with
+// the number of neurons, not with the length of the text.
 #pragma once
 
 #include <array>
@@ -12,20 +12,21 @@
 
 namespace spikegpt {
 
-// A neuron fires in a token when it sends anything: one event, several (spike_levels), or negative ones (signed_spikes). An interval is the
-// number of tokens from one firing to the next, 1 for neighbours, whatever was sent; memory that begins anew ends it.
+// A neuron fires in a token when it sends anything: one event, several (spike_levels), or negative ones
+// (signed_spikes). An interval is the number of tokens from one firing to the next, 1 for neighbours, whatever was
+// sent; memory that begins anew ends it.
 struct NeuronCount {
-  std::int64_t active = 0;             // tokens in which it fired
-  std::int64_t events = 0;             // sent: repeated and negative ones each
-  std::int64_t negative = 0;           // events that were negative
+  std::int64_t active = 0;    // tokens in which it fired
+  std::int64_t events = 0;    // sent: repeated and negative ones each
+  std::int64_t negative = 0;  // events that were negative
   std::int64_t intervals = 0;
-  std::int64_t interval_sum = 0;       // [tokens]
-  std::int64_t interval_squares = 0;   // [tokens^2]
-  std::int64_t last_fired = -1;        // place in its window, -1 = not yet
+  std::int64_t interval_sum = 0;      // [tokens]
+  std::int64_t interval_squares = 0;  // [tokens^2]
+  std::int64_t last_fired = -1;       // place in its window, -1 = not yet
 
   double mean_interval() const;  // [tokens]; NaN without intervals
-  // Standard deviation of the intervals over their mean: 0 is a clock, sqrt(1 - p) a neuron that fires by chance in a share p of
-  // the tokens, more than that one that fires in bursts. NaN below two intervals.
+  // Standard deviation of the intervals over their mean: 0 is a clock, sqrt(1 - p) a neuron that fires by chance in a
+  // share p of the tokens, more than that one that fires in bursts. NaN below two intervals.
   double interval_variation() const;
 };
 
@@ -34,7 +35,8 @@ inline constexpr int kIntervalBuckets = 48;
 int interval_bucket(std::int64_t interval);
 std::int64_t longest_interval(int bucket);  // that falls into it
 
-// Places in a window, growing: 0, 1, 2, 3, 4-5, 6-7, 8-11, 12-15, 16-23, ... two an octave. Bucket i holds [first, first of i + 1).
+// Places in a window, growing: 0, 1, 2, 3, 4-5, 6-7, 8-11, 12-15, 16-23, ... two an octave. Bucket i holds [first,
+// first of i + 1).
 inline constexpr int kPlaceBuckets = 96;
 int place_bucket(std::int64_t place);
 std::int64_t first_place(int bucket);

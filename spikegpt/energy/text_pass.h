@@ -11,13 +11,13 @@
 namespace spikegpt {
 
 struct TextPass {
-  std::int64_t window = 0;                            // tokens after which memory begins anew; 0 = carried through the text
-  std::function<void()> on_window = {};               // before each window
-  std::function<void(std::int64_t)> progress = {};    // tokens done, after every chunk
+  std::int64_t window = 0;               // tokens after which memory begins anew; 0 = carried through the text
+  std::function<void()> on_window = {};  // before each window
+  std::function<void(std::int64_t)> progress = {};  // tokens done, after every chunk
 };
 
-// Runs the model over the text, one sequence, in float32. `parameters` as in ParameterLayout. Throws Error (kInvalidArgument) for tokens
-// outside the vocabulary.
+// Runs the model over the text, one sequence, in float32. `parameters` as in ParameterLayout. Throws Error
+// (kInvalidArgument) for tokens outside the vocabulary.
 void watch_text(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens, Probe& probe,
                 const TextPass& pass = {});
 

@@ -20,7 +20,8 @@ struct LogTotal {
 LogTotal log_total(std::span<const float> logits) {
   const std::size_t bad = first_non_finite(logits);
   if (bad != logits.size()) {
-    throw Error(ErrorKind::kDiverged, "the model's output for token {} is {}; expected finite numbers", bad, logits[bad]);
+    throw Error(ErrorKind::kDiverged, "the model's output for token {} is {}; expected finite numbers", bad,
+                logits[bad]);
   }
   const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
   double sum = 0.0;

@@ -14,13 +14,12 @@ PackedModel open_model(const std::filesystem::path& folder, const OpenOptions& o
   }
   PackedModel model = PackedModel::load(folder);
   if (!options.type.empty() && weight_type(options.type) != model.type()) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "{} holds {} weights; for {}, quantize the model it was made from again", folder.string(),
-                name_of(model.type()), options.type);
+    throw Error(ErrorKind::kInvalidArgument, "{} holds {} weights; for {}, quantize the model it was made from again",
+                folder.string(), name_of(model.type()), options.type);
   }
   if (options.published_rescale && !model.config().published_rescale) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "{} is packed without published_rescale; give the model it was made from", folder.string());
+    throw Error(ErrorKind::kInvalidArgument, "{} is packed without published_rescale; give the model it was made from",
+                folder.string());
   }
   return model;
 }

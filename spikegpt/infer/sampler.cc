@@ -14,8 +14,7 @@ void validate(const SamplerConfig& c) {
   check_setting(c.repetition_window >= 0, "repetition_window", c.repetition_window, "0 or more");
 }
 
-Sampler::Sampler(const SamplerConfig& config)
-    : config_(config), random_(config.seed, RandomPurpose::kSampling) {
+Sampler::Sampler(const SamplerConfig& config) : config_(config), random_(config.seed, RandomPurpose::kSampling) {
   validate(config);
 }
 
@@ -40,8 +39,7 @@ void Sampler::penalise(std::span<const float> logits) {
   const auto penalty = static_cast<float>(config_.repetition_penalty);
   for (const std::int32_t token : recent_) {
     const float logit = logits[static_cast<std::size_t>(token)];
-    candidates_[static_cast<std::size_t>(token)].logit =
-        logit > 0.0f ? logit / penalty : logit * penalty;
+    candidates_[static_cast<std::size_t>(token)].logit = logit > 0.0f ? logit / penalty : logit * penalty;
   }
 }
 

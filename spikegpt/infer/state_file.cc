@@ -41,8 +41,8 @@ SessionState load_state(const std::filesystem::path& path, const PackedModel& mo
   const WeightFile file = read_safetensors(path);
   if (file.metadata_at("format", kMadeBy) != kFormat || file.metadata_at("version", kMadeBy) != kVersion) {
     throw Error(ErrorKind::kUnsupported, "{}: format \"{}\", version \"{}\"; this program reads \"{}\", \"{}\"",
-                path.string(), printable(file.metadata_at("format", kMadeBy)), printable(file.metadata_at("version", kMadeBy)),
-                kFormat, kVersion);
+                path.string(), printable(file.metadata_at("format", kMadeBy)),
+                printable(file.metadata_at("version", kMadeBy)), kFormat, kVersion);
   }
   if (file.metadata_at("model", kMadeBy) != model.fingerprint()) {
     throw Error(ErrorKind::kInvalidArgument,

@@ -8,9 +8,7 @@
 namespace spikegpt {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Passes text on, except that a stop string ends it and what could become one waits.
 class StopFilter {
@@ -87,8 +85,7 @@ Encoding prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
 }
 
 WritingReport write_text(Session& session, const Tokenizer& tokenizer, const WritingOptions& options,
-                         const std::atomic<bool>& stop,
-                         const std::function<void(const std::string&)>& emit) {
+                         const std::atomic<bool>& stop, const std::function<void(const std::string&)>& emit) {
   WritingReport report;
   Sampler sampler(options.sampler);
   const Encoding prompt = prompt_tokens(tokenizer, options.prompt);

@@ -40,7 +40,6 @@ Encoding prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt);
 // Reads the prompt (the end-of-text token or a line break when it is empty) and writes on. `emit` receives pieces of
 // whole characters; what might be the start of a stop string is held back.
 WritingReport write_text(Session& session, const Tokenizer& tokenizer, const WritingOptions& options,
-                         const std::atomic<bool>& stop,
-                         const std::function<void(const std::string&)>& emit);
+                         const std::atomic<bool>& stop, const std::function<void(const std::string&)>& emit);
 
 }  // namespace spikegpt

@@ -31,8 +31,7 @@ static std::int64_t compress(std::int64_t n, const float* HWY_RESTRICT x, std::i
     const auto small = hn::And(hn::Eq(hn::Round(value), value), hn::Le(hn::Abs(value), largest));
     not_one = hn::Or(not_one, hn::And(active, hn::Ne(value, one)));
     not_whole = hn::Or(not_whole, hn::Not(small));
-    hn::CompressStore(hn::Iota(di, static_cast<std::int32_t>(i)), hn::RebindMask(di, active), di,
-                      index + count);
+    hn::CompressStore(hn::Iota(di, static_cast<std::int32_t>(i)), hn::RebindMask(di, active), di, index + count);
     count += static_cast<std::int64_t>(hn::CompressStore(value, active, df, coefficient + count));
   }
   bool all_one = hn::AllFalse(df, not_one);

@@ -22,10 +22,10 @@ struct Constants {
   float beta1;
   float beta2;
   float eps;
-  float rate;         // lr / (1 - beta1^step)
-  float root_scale;   // 1 / sqrt(1 - beta2^step)
+  float rate;        // lr / (1 - beta1^step)
+  float root_scale;  // 1 / sqrt(1 - beta2^step)
   float gradient_scale;
-  float kept;           // 1 - lr * weight_decay
+  float kept;  // 1 - lr * weight_decay
 };
 
 }  // namespace spikegpt
@@ -86,14 +86,13 @@ HWY_EXPORT(sum_of_squares);
 void adam_update(std::int64_t n, const AdamStep& step, const AdamVectors& vectors) noexcept {
   const KernelTimer timer({.name = "Adam", .bytes = bytes_of<float>(n, 0, 7)});
   const auto steps = static_cast<double>(step.step);
-  const Constants constants = {
-      .beta1 = static_cast<float>(step.beta1),
-      .beta2 = static_cast<float>(step.beta2),
-      .eps = static_cast<float>(step.eps),
-      .rate = static_cast<float>(step.lr / (1.0 - std::pow(step.beta1, steps))),
-      .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps))),
-      .gradient_scale = static_cast<float>(step.gradient_scale),
-      .kept = static_cast<float>(1.0 - step.lr * step.weight_decay)};
+  const Constants constants = {.beta1 = static_cast<float>(step.beta1),
+                               .beta2 = static_cast<float>(step.beta2),
+                               .eps = static_cast<float>(step.eps),
+                               .rate = static_cast<float>(step.lr / (1.0 - std::pow(step.beta1, steps))),
+                               .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps))),
+                               .gradient_scale = static_cast<float>(step.gradient_scale),
+                               .kept = static_cast<float>(1.0 - step.lr * step.weight_decay)};
   parallel_for(piece_count(n), [&](std::int64_t task) {
     HWY_DYNAMIC_DISPATCH(update_piece)(piece_at(n, task), constants, vectors);
   });
@@ -109,9 +108,8 @@ void moving_average(std::int64_t n, double rate, const float* x, float* average)
 double squared_norm(std::int64_t n, const float* x, double* scratch) noexcept {
   const KernelTimer timer({.name = "norm of the gradient", .bytes = bytes_of<float>(n, 0, 1)});
   const std::int64_t tasks = piece_count(n);
-  parallel_for(tasks, [&](std::int64_t task) {
-    scratch[task] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(piece_at(n, task), x);
-  });
+  parallel_for(tasks,
+               [&](std::int64_t task) { scratch[task] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(piece_at(n, task), x); });
   double sum = 0.0;
   for (std::int64_t task = 0; task < tasks; ++task) sum += scratch[task];
   return sum;

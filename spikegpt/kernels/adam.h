@@ -9,10 +9,10 @@ struct AdamStep {
   double lr = 6e-4;
   double beta1 = 0.9;
   double beta2 = 0.99;
-  double eps = 4e-9;         // added to the root of the corrected second moment
-  std::int64_t step = 1;     // 1 for the first update; corrects the moments' start at zero
-  double gradient_scale = 1; // multiplies the gradient first: norm clipping
-  double weight_decay = 0;   // decoupled: takes lr * weight_decay of the parameter itself
+  double eps = 4e-9;          // added to the root of the corrected second moment
+  std::int64_t step = 1;      // 1 for the first update; corrects the moments' start at zero
+  double gradient_scale = 1;  // multiplies the gradient first: norm clipping
+  double weight_decay = 0;    // decoupled: takes lr * weight_decay of the parameter itself
 };
 
 struct AdamVectors {

@@ -26,13 +26,11 @@ SPIKEGPT_INLINE float row_max(std::int64_t n, const float* HWY_RESTRICT x) {
 }
 
 template <class A>
-SPIKEGPT_INLINE void loss_row(std::int64_t row, std::int64_t vocab_size,
-                              const CrossEntropy<A>& loss) {
+SPIKEGPT_INLINE void loss_row(std::int64_t row, std::int64_t vocab_size, const CrossEntropy<A>& loss) {
   const float* logits = loss.logits + row * vocab_size;
   const std::int32_t target = loss.targets[row];
   const float best = row_max(vocab_size, logits);
-  const float sum =
-      row_sum(vocab_size, [=](std::int64_t i) { return fast_exp(logits[i] - best); });
+  const float sum = row_sum(vocab_size, [=](std::int64_t i) { return fast_exp(logits[i] - best); });
   loss.losses[row] = std::log(sum) - (logits[target] - best);
   if (loss.d_logits == nullptr) return;
   std::int64_t arg_max = 0;

@@ -40,7 +40,7 @@ struct ProductKey {
   DType operand = DType::kF32;
   DType result = DType::kF32;
   Epilogue epilogue = Epilogue::kNone;
-  bool packed = true;       // b in the layout of packed_layout; else a is stored [k, m] and b [k, n]
+  bool packed = true;  // b in the layout of packed_layout; else a is stored [k, m] and b [k, n]
   bool accumulate = false;
   auto tie() const { return std::tie(m, k, n, operand, result, epilogue, packed, accumulate); }
   bool operator<(const ProductKey& other) const { return tie() < other.tie(); }
@@ -64,14 +64,13 @@ matmul::primitive_desc describe(const ProductKey& key, const memory::desc& b) {
 memory::desc packed_layout(std::int64_t k, std::int64_t n, DType operand) {
   constexpr std::int64_t kTypicalRows = 1024;
   const memory::desc any({k, n}, data_type(operand), Tag::any);
-  return describe({.m = kTypicalRows, .k = k, .n = n, .operand = operand, .result = operand}, any)
-      .weights_desc();
+  return describe({.m = kTypicalRows, .k = k, .n = n, .operand = operand, .result = operand}, any).weights_desc();
 }
 
 // Through the C interface: the C++ one builds a map for every call.
 void execute(const dnnl::primitive& primitive, std::span<const dnnl_exec_arg_t> arguments) {
-  const dnnl_status_t status = dnnl_primitive_execute(
-      primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data());
+  const dnnl_status_t status =
+      dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data());
   ensure(status == dnnl_success, "oneDNN failed to run a primitive");
   stream().wait();
 }
@@ -87,9 +86,8 @@ struct Product {
     a.set_data_handle(const_cast<void*>(a_data));
     b.set_data_handle(const_cast<void*>(b_data));
     c.set_data_handle(c_data);
-    const std::array<dnnl_exec_arg_t, 3> arguments = {{{DNNL_ARG_SRC, a.get()},
-                                                       {DNNL_ARG_WEIGHTS, b.get()},
-                                                       {DNNL_ARG_DST, c.get()}}};
+    const std::array<dnnl_exec_arg_t, 3> arguments = {
+        {{DNNL_ARG_SRC, a.get()}, {DNNL_ARG_WEIGHTS, b.get()}, {DNNL_ARG_DST, c.get()}}};
     execute(primitive, arguments);
   }
 };
@@ -98,9 +96,8 @@ Product& product(const ProductKey& key) {
   thread_local std::map<ProductKey, Product> products;
   const auto found = products.find(key);
   if (found != products.end()) return found->second;
-  const memory::desc b = key.packed
-                             ? packed_layout(key.k, key.n, key.operand)
-                             : memory::desc({key.k, key.n}, data_type(key.operand), Tag::ab);
+  const memory::desc b = key.packed ? packed_layout(key.k, key.n, key.operand)
+                                    : memory::desc({key.k, key.n}, data_type(key.operand), Tag::ab);
   const matmul::primitive_desc description = describe(key, b);
   Product made{matmul(description), memory(description.src_desc(), engine(), DNNL_MEMORY_NONE),
                memory(description.weights_desc(), engine(), DNNL_MEMORY_NONE),
@@ -125,8 +122,7 @@ GemmPrecision gemm_precision(std::string_view word) {
   if (word == "f32") return GemmPrecision::kF32;
   if (word == "auto") return cpu_multiplies_bf16() ? GemmPrecision::kBf16 : GemmPrecision::kF32;
   if (word != "bf16") {
-    throw Error(ErrorKind::kInvalidArgument, "precision \"{}\" is not known; expected auto, f32 or bf16",
-                word);
+    throw Error(ErrorKind::kInvalidArgument, "precision \"{}\" is not known; expected auto, f32 or bf16", word);
   }
   const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
   if ((isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core) {
@@ -136,9 +132,7 @@ GemmPrecision gemm_precision(std::string_view word) {
   return GemmPrecision::kBf16;
 }
 
-std::string_view name_of(GemmPrecision precision) {
-  return precision == GemmPrecision::kBf16 ? "bf16" : "f32";
-}
+std::string_view name_of(GemmPrecision precision) { return precision == GemmPrecision::kBf16 ? "bf16" : "f32"; }
 
 struct PackedWeight::Implementation {
   WeightUse use;
@@ -162,8 +156,7 @@ PackedWeight::PackedWeight(std::int64_t out, std::int64_t in, WeightUse use, Gem
   AlignedBytes bytes(layout.get_size());
   const memory from(plain, engine(), DNNL_MEMORY_NONE);
   const memory to(layout, engine(), bytes.data());
-  implementation_.reset(
-      new Implementation{use, k, n, operand, std::move(bytes), from, to, dnnl::reorder(from, to)});
+  implementation_.reset(new Implementation{use, k, n, operand, std::move(bytes), from, to, dnnl::reorder(from, to)});
 }
 
 PackedWeight::~PackedWeight() = default;
@@ -172,11 +165,10 @@ PackedWeight& PackedWeight::operator=(PackedWeight&&) noexcept = default;
 
 void PackedWeight::pack(const float* weight) {
   Implementation& self = *implementation_;
-  const KernelTimer timer({.name = "packing of weights", .bytes = bytes_of<float>(self.k * self.n, 0, 1) +
-                                                                  static_cast<double>(self.bytes.size())});
+  const KernelTimer timer({.name = "packing of weights",
+                           .bytes = bytes_of<float>(self.k * self.n, 0, 1) + static_cast<double>(self.bytes.size())});
   self.from.set_data_handle(const_cast<float*>(weight));
-  const std::array<dnnl_exec_arg_t, 2> arguments = {
-      {{DNNL_ARG_FROM, self.from.get()}, {DNNL_ARG_TO, self.to.get()}}};
+  const std::array<dnnl_exec_arg_t, 2> arguments = {{{DNNL_ARG_FROM, self.from.get()}, {DNNL_ARG_TO, self.to.get()}}};
   execute(self.reorder, arguments);
 }
 
@@ -186,23 +178,26 @@ void PackedWeight::multiply(std::int64_t rows, const A* x, Y* y, Epilogue epilog
   ensure(self.operand == kDTypeOf<A>, "activation type differs from the packed weight's");
   if (rows == 0) return;
   const bool forward = self.use == WeightUse::kForward;
-  const KernelTimer timer(product_work(forward ? "product forward" : "product, input gradient",
-                                       {rows, forward ? self.n : self.k, forward ? self.k : self.n},
-                                       bytes_of<A>(rows * self.k + self.k * self.n, 1, 0) + bytes_of<Y>(rows * self.n, 1, 0)));
-  product({.m = rows, .k = self.k, .n = self.n, .operand = self.operand, .result = kDTypeOf<Y>,
-           .epilogue = epilogue})
+  const KernelTimer timer(
+      product_work(forward ? "product forward" : "product, input gradient",
+                   {rows, forward ? self.n : self.k, forward ? self.k : self.n},
+                   bytes_of<A>(rows * self.k + self.k * self.n, 1, 0) + bytes_of<Y>(rows * self.n, 1, 0)));
+  product({.m = rows, .k = self.k, .n = self.n, .operand = self.operand, .result = kDTypeOf<Y>, .epilogue = epilogue})
       .run(x, self.bytes.data(), y);
 }
 
 template <class A>
-void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight,
-                     bool accumulate) {
+void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight, bool accumulate) {
   ensure(shape.rows > 0, "a weight gradient needs rows");
   const KernelTimer timer(product_work("product, weight gradient", shape,
                                        bytes_of<A>(shape.rows * (shape.out + shape.in), 1, 0) +
                                            bytes_of<float>(shape.out * shape.in, 0, accumulate ? 2 : 1)));
-  product({.m = shape.out, .k = shape.rows, .n = shape.in, .operand = kDTypeOf<A>,
-           .packed = false, .accumulate = accumulate})
+  product({.m = shape.out,
+           .k = shape.rows,
+           .n = shape.in,
+           .operand = kDTypeOf<A>,
+           .packed = false,
+           .accumulate = accumulate})
       .run(d_y, x, d_weight);
 }
 

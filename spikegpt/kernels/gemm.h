@@ -63,7 +63,6 @@ struct LinearShape {
 
 // d_weight [out, in] = d_y^T x, or += with `accumulate`. A is float or Bf16.
 template <class A>
-void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight,
-                     bool accumulate);
+void weight_gradient(const LinearShape& shape, const A* d_y, const A* x, float* d_weight, bool accumulate);
 
 }  // namespace spikegpt

@@ -19,11 +19,11 @@ struct BareInt8Product::Implementation {
   memory y;
 
   explicit Implementation(const LinearShape& shape)
-      : description(dnnl::matmul::desc(
-                        memory::desc({shape.rows, shape.in}, memory::data_type::u8, memory::format_tag::ab),
-                        memory::desc({shape.in, shape.out}, memory::data_type::s8, memory::format_tag::any),
-                        memory::desc({shape.rows, shape.out}, memory::data_type::s32, memory::format_tag::ab)),
-                    engine),
+      : description(
+            dnnl::matmul::desc(memory::desc({shape.rows, shape.in}, memory::data_type::u8, memory::format_tag::ab),
+                               memory::desc({shape.in, shape.out}, memory::data_type::s8, memory::format_tag::any),
+                               memory::desc({shape.rows, shape.out}, memory::data_type::s32, memory::format_tag::ab)),
+            engine),
         product(description),
         x(description.src_desc(), engine),
         weight(description.weights_desc(), engine),
@@ -42,8 +42,7 @@ BareInt8Product& BareInt8Product::operator=(BareInt8Product&&) noexcept = defaul
 
 void BareInt8Product::run() {
   Implementation& self = *implementation_;
-  self.product.execute(self.stream,
-                       {{DNNL_ARG_SRC, self.x}, {DNNL_ARG_WEIGHTS, self.weight}, {DNNL_ARG_DST, self.y}});
+  self.product.execute(self.stream, {{DNNL_ARG_SRC, self.x}, {DNNL_ARG_WEIGHTS, self.weight}, {DNNL_ARG_DST, self.y}});
   self.stream.wait();
 }
 

@@ -19,16 +19,14 @@ HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
 template <class A, class X>
-SPIKEGPT_INLINE void forward_rows(const Piece& rows, std::int64_t channels,
-                                  const LayerNormForward<A, X>& norm) {
+SPIKEGPT_INLINE void forward_rows(const Piece& rows, std::int64_t channels, const LayerNormForward<A, X>& norm) {
   const float scale = 1.0f / static_cast<float>(channels);
   for (std::int64_t i = rows.first; i < rows.first + rows.size; ++i) {
     const X* HWY_RESTRICT x = norm.x + i * channels;
     A* HWY_RESTRICT y = norm.y + i * channels;
     const float mean = row_sum(channels, [=](std::int64_t c) { return to_float(x[c]); }) * scale;
-    const float variance = row_sum(channels, [=](std::int64_t c) {
-                             return (to_float(x[c]) - mean) * (to_float(x[c]) - mean);
-                           }) * scale;
+    const float variance =
+        row_sum(channels, [=](std::int64_t c) { return (to_float(x[c]) - mean) * (to_float(x[c]) - mean); }) * scale;
     const float inverse_std = 1.0f / std::sqrt(variance + kLayerNormEpsilon);
     for (std::int64_t c = 0; c < channels; ++c) {
       y[c] = from_float<A>((to_float(x[c]) - mean) * inverse_std * norm.weight[c] + norm.bias[c]);
@@ -40,8 +38,8 @@ SPIKEGPT_INLINE void forward_rows(const Piece& rows, std::int64_t channels,
 
 // d_weight and d_bias of these rows go to parts[0..C) and parts[C..2C).
 template <class A, class X>
-SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
-                                   const LayerNormBackward<A, X>& norm, float* HWY_RESTRICT parts) {
+SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels, const LayerNormBackward<A, X>& norm,
+                                   float* HWY_RESTRICT parts) {
   const float scale = 1.0f / static_cast<float>(channels);
   float* HWY_RESTRICT d_weight = parts;
   float* HWY_RESTRICT d_bias = parts + channels;
@@ -53,9 +51,7 @@ SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
     X* d_x = norm.d_x + i * channels;
     const float mean = norm.mean[i];
     const float inverse_std = norm.inverse_std[i];
-    const float mean_d = scale * row_sum(channels, [=](std::int64_t c) {
-                           return to_float(d_y[c]) * weight[c];
-                         });
+    const float mean_d = scale * row_sum(channels, [=](std::int64_t c) { return to_float(d_y[c]) * weight[c]; });
     const float mean_dx = scale * row_sum(channels, [=](std::int64_t c) {
                             return to_float(d_y[c]) * weight[c] * ((to_float(x[c]) - mean) * inverse_std);
                           });
@@ -72,28 +68,25 @@ SPIKEGPT_INLINE void backward_rows(const Piece& rows, std::int64_t channels,
   }
 }
 
-static void norm_forward_f32(const Piece& rows, std::int64_t channels,
-                             const LayerNormForward<float>& norm) {
+static void norm_forward_f32(const Piece& rows, std::int64_t channels, const LayerNormForward<float>& norm) {
   forward_rows(rows, channels, norm);
 }
-static void norm_forward_bf16(const Piece& rows, std::int64_t channels,
-                              const LayerNormForward<Bf16>& norm) {
+static void norm_forward_bf16(const Piece& rows, std::int64_t channels, const LayerNormForward<Bf16>& norm) {
   forward_rows(rows, channels, norm);
 }
-static void norm_forward_narrow(const Piece& rows, std::int64_t channels,
-                                const LayerNormForward<Bf16, Bf16>& norm) {
+static void norm_forward_narrow(const Piece& rows, std::int64_t channels, const LayerNormForward<Bf16, Bf16>& norm) {
   forward_rows(rows, channels, norm);
 }
-static void norm_backward_f32(const Piece& rows, std::int64_t channels,
-                              const LayerNormBackward<float>& norm, float* parts) {
+static void norm_backward_f32(const Piece& rows, std::int64_t channels, const LayerNormBackward<float>& norm,
+                              float* parts) {
   backward_rows(rows, channels, norm, parts);
 }
-static void norm_backward_bf16(const Piece& rows, std::int64_t channels,
-                               const LayerNormBackward<Bf16>& norm, float* parts) {
+static void norm_backward_bf16(const Piece& rows, std::int64_t channels, const LayerNormBackward<Bf16>& norm,
+                               float* parts) {
   backward_rows(rows, channels, norm, parts);
 }
-static void norm_backward_narrow(const Piece& rows, std::int64_t channels,
-                                 const LayerNormBackward<Bf16, Bf16>& norm, float* parts) {
+static void norm_backward_narrow(const Piece& rows, std::int64_t channels, const LayerNormBackward<Bf16, Bf16>& norm,
+                                 float* parts) {
   backward_rows(rows, channels, norm, parts);
 }
 
@@ -116,10 +109,9 @@ HWY_EXPORT(norm_backward_narrow);
 }  // namespace
 
 template <class A, class X>
-void layer_norm_forward(std::int64_t rows, std::int64_t channels,
-                        const LayerNormForward<A, X>& norm) noexcept {
-  const KernelTimer timer({.name = "layer norm forward",
-                           .bytes = bytes_of<A>(rows * channels, 1, 0) + bytes_of<X>(rows * channels, 1, 0)});
+void layer_norm_forward(std::int64_t rows, std::int64_t channels, const LayerNormForward<A, X>& norm) noexcept {
+  const KernelTimer timer(
+      {.name = "layer norm forward", .bytes = bytes_of<A>(rows * channels, 1, 0) + bytes_of<X>(rows * channels, 1, 0)});
   parallel_for(piece_count(rows, kRowsPerTask), rows * channels, [&](std::int64_t task) {
     const Piece piece = piece_at(rows, task, kRowsPerTask);
     if constexpr (std::is_same_v<A, float>) {
@@ -133,8 +125,7 @@ void layer_norm_forward(std::int64_t rows, std::int64_t channels,
 }
 
 template <class A, class X>
-void layer_norm_backward(std::int64_t rows, std::int64_t channels,
-                         const LayerNormBackward<A, X>& norm) noexcept {
+void layer_norm_backward(std::int64_t rows, std::int64_t channels, const LayerNormBackward<A, X>& norm) noexcept {
   const int streams = norm.accumulate ? 3 : 2;  // x, d_x, and d_x as it was
   const KernelTimer timer({.name = "layer norm backward",
                            .bytes = bytes_of<A>(rows * channels, 1, 0) + bytes_of<X>(rows * channels, streams, 0)});
@@ -161,18 +152,12 @@ std::int64_t layer_norm_scratch_size(std::int64_t rows, std::int64_t channels) n
   return piece_count(rows, kRowsPerTask) * 2 * channels;
 }
 
-template void layer_norm_forward(std::int64_t, std::int64_t,
-                                 const LayerNormForward<float>&) noexcept;
-template void layer_norm_forward(std::int64_t, std::int64_t,
-                                 const LayerNormForward<Bf16>&) noexcept;
-template void layer_norm_forward(std::int64_t, std::int64_t,
-                                 const LayerNormForward<Bf16, Bf16>&) noexcept;
-template void layer_norm_backward(std::int64_t, std::int64_t,
-                                  const LayerNormBackward<float>&) noexcept;
-template void layer_norm_backward(std::int64_t, std::int64_t,
-                                  const LayerNormBackward<Bf16>&) noexcept;
-template void layer_norm_backward(std::int64_t, std::int64_t,
-                                  const LayerNormBackward<Bf16, Bf16>&) noexcept;
+template void layer_norm_forward(std::int64_t, std::int64_t, const LayerNormForward<float>&) noexcept;
+template void layer_norm_forward(std::int64_t, std::int64_t, const LayerNormForward<Bf16>&) noexcept;
+template void layer_norm_forward(std::int64_t, std::int64_t, const LayerNormForward<Bf16, Bf16>&) noexcept;
+template void layer_norm_backward(std::int64_t, std::int64_t, const LayerNormBackward<float>&) noexcept;
+template void layer_norm_backward(std::int64_t, std::int64_t, const LayerNormBackward<Bf16>&) noexcept;
+template void layer_norm_backward(std::int64_t, std::int64_t, const LayerNormBackward<Bf16, Bf16>&) noexcept;
 
 }  // namespace spikegpt
 #endif

@@ -16,12 +16,11 @@ struct LayerNormForward {
   const float* weight = nullptr;  // [C]
   const float* bias = nullptr;    // [C]
   A* y = nullptr;
-  float* mean = nullptr;           // [rows], for backward; may be null
-  float* inverse_std = nullptr;    // [rows], for backward; may be null
+  float* mean = nullptr;         // [rows], for backward; may be null
+  float* inverse_std = nullptr;  // [rows], for backward; may be null
 };
 template <class A, class X = float>
-void layer_norm_forward(std::int64_t rows, std::int64_t channels,
-                        const LayerNormForward<A, X>& norm) noexcept;
+void layer_norm_forward(std::int64_t rows, std::int64_t channels, const LayerNormForward<A, X>& norm) noexcept;
 
 template <class A, class X = float>
 struct LayerNormBackward {
@@ -37,8 +36,7 @@ struct LayerNormBackward {
   float* scratch = nullptr;   // layer_norm_scratch_size floats
 };
 template <class A, class X = float>
-void layer_norm_backward(std::int64_t rows, std::int64_t channels,
-                         const LayerNormBackward<A, X>& norm) noexcept;
+void layer_norm_backward(std::int64_t rows, std::int64_t channels, const LayerNormBackward<A, X>& norm) noexcept;
 
 std::int64_t layer_norm_scratch_size(std::int64_t rows, std::int64_t channels) noexcept;
 

@@ -29,7 +29,8 @@ inline constexpr std::int64_t kInt4Block = 64;    // outputs whose 4-bit values 
 inline constexpr int kInt4Offset = 8;             // a stored nibble is its value plus this
 
 // A matrix of `inputs` x `outputs`. Layout [panels, inputs, kPanelWidth]; outputs are padded with zeros to whole
-// panels. In a panel row of int4, byte b of a block of 64 outputs holds output b in its low and b + 32 in its high nibble.
+// panels. In a panel row of int4, byte b of a block of 64 outputs holds output b in its low and b + 32 in its high
+// nibble.
 class PackedMatrix {
  public:
   PackedMatrix() = default;
@@ -47,9 +48,7 @@ class PackedMatrix {
   // Bytes of one input in one panel.
   std::int64_t row_bytes() const noexcept { return row_bytes(type_); }
   // The values of input 0 of a panel; those of input i lie i * row_bytes() behind.
-  const std::byte* panel(std::int64_t index) const noexcept {
-    return weights_.data() + index * inputs_ * row_bytes();
-  }
+  const std::byte* panel(std::int64_t index) const noexcept { return weights_.data() + index * inputs_ * row_bytes(); }
   // Scales of a panel: int8 float [kPanelWidth], int4 Bf16 [groups, kPanelWidth], else nullptr.
   const std::byte* panel_scales(std::int64_t index) const noexcept;
   // One weight as the number it stands for.

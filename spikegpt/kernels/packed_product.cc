@@ -91,7 +91,7 @@ SPIKEGPT_INLINE void widen(ShortVector sum, std::int32_t* HWY_RESTRICT out) {
 // overflow.
 template <class W, bool kCounts>
 SPIKEGPT_INLINE void gather_whole(const Panel& panel, const ActiveInputs& active, float* HWY_RESTRICT y) {
-  constexpr std::int64_t kVectors = 4;  // outputs at a time
+  constexpr std::int64_t kVectors = 4;                 // outputs at a time
   constexpr std::int64_t kRoom = 32767 / W::kLargest;  // events that a 16-bit sum can take
   const Short ds;
   const Float df;
@@ -223,9 +223,8 @@ static void dense_panel(const PackedProduct& product, const PanelPart& part, std
   const Panel weights = panel_of(*product.matrix, part);
   for (std::int64_t row = first; row < first + rows; row += kTileRows) {
     const std::int64_t count = std::min(kTileRows, first + rows - row);
-    with_type(product.matrix->type(), [&](auto type) {
-      dense_rows<decltype(type)>(weights, count, product.x + row * weights.inputs, y);
-    });
+    with_type(product.matrix->type(),
+              [&](auto type) { dense_rows<decltype(type)>(weights, count, product.x + row * weights.inputs, y); });
     for (std::int64_t r = 0; r < count; ++r) put(product, y + r * kPanelWidth + part.begin, part, row + r);
   }
 }

@@ -1,6 +1,7 @@
 // Products with packed weights: gathered where inputs are silent, dense where they are not. Both add an output's terms
-// in the order of the inputs, or as integers, whose sums are exact (whole_product.h), so that which one ran, how many rows ran at once, and on how many threads, changes no bit
-// of the result. (Only a CPU without fused multiply-add may round dense products of graded inputs otherwise.)
+// in the order of the inputs, or as integers, whose sums are exact (whole_product.h), so that which one ran, how many
+// rows ran at once, and on how many threads, changes no bit of the result. (Only a CPU without fused multiply-add may
+// round dense products of graded inputs otherwise.)
 #pragma once
 
 #include <array>
@@ -31,13 +32,13 @@ struct PanelPart {
 
 // What products did, by the reckoning of SPEC.md 11.
 struct ProductWork {
-  std::int64_t weight_bytes = 0;         // read, scales included
-  std::int64_t accumulates = 0;          // an addition per spike and output; two spikes of a neuron are two
+  std::int64_t weight_bytes = 0;  // read, scales included
+  std::int64_t accumulates = 0;   // an addition per spike and output; two spikes of a neuron are two
   std::int64_t multiply_accumulates = 0;
 };
 
 enum class ProductPath : std::uint8_t {
-  kAuto,   // events where fewer inputs are active than kBreakEvenDensity
+  kAuto,  // events where fewer inputs are active than kBreakEvenDensity
   kEvents,
   kDense,
 };
@@ -69,8 +70,8 @@ class PackedRunner {
     return lists_[list_of_[product] * static_cast<std::size_t>(kMaxEventRows) + static_cast<std::size_t>(row)];
   }
 
-  std::vector<ActiveInputs> lists_;     // [products, kMaxEventRows]
-  std::vector<std::size_t> list_of_;    // products that share x share a list
+  std::vector<ActiveInputs> lists_;   // [products, kMaxEventRows]
+  std::vector<std::size_t> list_of_;  // products that share x share a list
   WholeRunner whole_;
 };
 

@@ -55,7 +55,8 @@ struct F32Weights {
   SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
     return hn::LoadU(Float(), reinterpret_cast<const float*>(row) + j);
   }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t, std::int64_t) {
+  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t,
+                                            std::int64_t) {
     return sum;
   }
 };
@@ -64,10 +65,9 @@ struct Bf16Weights {
   static constexpr std::int64_t kRowBytes = 2 * kPanelWidth;
   static constexpr std::int64_t kGroup = 0;
   static constexpr bool kWhole = false;
-  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) {
-    return load_bf16(row, j);
-  }
-  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t, std::int64_t) {
+  SPIKEGPT_INLINE static FloatVector as_float(const std::uint8_t* row, std::int64_t j) { return load_bf16(row, j); }
+  SPIKEGPT_INLINE static FloatVector finish(FloatVector, FloatVector sum, const std::byte*, std::int64_t,
+                                            std::int64_t) {
     return sum;
   }
 };

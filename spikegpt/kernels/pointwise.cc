@@ -21,8 +21,7 @@ HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
 template <class A>
-SPIKEGPT_INLINE void gate(std::int64_t n, const A* HWY_RESTRICT receptance, const A* value,
-                          A* output) {
+SPIKEGPT_INLINE void gate(std::int64_t n, const A* HWY_RESTRICT receptance, const A* value, A* output) {
   SPIKEGPT_INDEPENDENT_ITERATIONS
   for (std::int64_t i = 0; i < n; ++i) {
     output[i] = from_float<A>(sigmoid(to_float(receptance[i])) * to_float(value[i]));
@@ -57,15 +56,13 @@ SPIKEGPT_INLINE void relu_gradient(std::int64_t n, const A* HWY_RESTRICT a, A* H
 constexpr std::int64_t kMaskBlocks = 16;
 constexpr std::int64_t kMaskElements = 8 * kMaskBlocks;
 
-SPIKEGPT_INLINE void dropout_scales(const Dropout& dropout, std::int64_t first,
-                                    float* HWY_RESTRICT scales) {
+SPIKEGPT_INLINE void dropout_scales(const Dropout& dropout, std::int64_t first, float* HWY_RESTRICT scales) {
   const Philox philox = philox_from_seed(dropout.seed);
   const auto threshold = static_cast<std::uint32_t>(dropout.probability * 65536.0f);
   const float keep = 1.0f / (1.0f - static_cast<float>(threshold) / 65536.0f);
   alignas(64) std::uint32_t words[4][kMaskBlocks];
   for (std::int64_t block = 0; block < kMaskBlocks; ++block) {
-    const auto random =
-        philox(static_cast<std::uint64_t>(first / 8 + block), dropout.stream);
+    const auto random = philox(static_cast<std::uint64_t>(first / 8 + block), dropout.stream);
     for (std::size_t word = 0; word < 4; ++word) words[word][block] = random[word];
   }
   for (std::size_t word = 0; word < 4; ++word) {
@@ -110,20 +107,16 @@ static void drop_gradient(const Piece& piece, const Dropout& dropout, float* HWY
 
 static void gate_f32(std::int64_t n, const float* r, const float* v, float* out) { gate(n, r, v, out); }
 static void gate_bf16(std::int64_t n, const Bf16* r, const Bf16* v, Bf16* out) { gate(n, r, v, out); }
-static void gate_gradient_f32(const Piece& piece, const SigmoidGateBackward<float>& g) {
-  gate_gradient(piece, g);
-}
-static void gate_gradient_bf16(const Piece& piece, const SigmoidGateBackward<Bf16>& g) {
-  gate_gradient(piece, g);
-}
+static void gate_gradient_f32(const Piece& piece, const SigmoidGateBackward<float>& g) { gate_gradient(piece, g); }
+static void gate_gradient_bf16(const Piece& piece, const SigmoidGateBackward<Bf16>& g) { gate_gradient(piece, g); }
 static void relu_gradient_f32(std::int64_t n, const float* a, float* d) { relu_gradient(n, a, d); }
 static void relu_gradient_bf16(std::int64_t n, const Bf16* a, Bf16* d) { relu_gradient(n, a, d); }
-static void add_residual_f32(const Piece& piece, const float* x, const float* branch,
-                             const Dropout& dropout, float* out) {
+static void add_residual_f32(const Piece& piece, const float* x, const float* branch, const Dropout& dropout,
+                             float* out) {
   add_residual(piece, x, branch, dropout, out);
 }
-static void add_residual_bf16(const Piece& piece, const float* x, const Bf16* branch,
-                              const Dropout& dropout, float* out) {
+static void add_residual_bf16(const Piece& piece, const float* x, const Bf16* branch, const Dropout& dropout,
+                              float* out) {
   add_residual(piece, x, branch, dropout, out);
 }
 static void narrow(std::int64_t n, const float* HWY_RESTRICT from, Bf16* HWY_RESTRICT to) {
@@ -196,8 +189,7 @@ void squared_relu_backward(std::int64_t n, const A* a, A* d) noexcept {
 }
 
 template <class A>
-void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout& dropout,
-                  float* out) noexcept {
+void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout& dropout, float* out) noexcept {
   const KernelTimer timer({.name = "residual sum", .bytes = bytes_of<A>(n, 1, 2)});
   for_each_piece(n, [&](const Piece& p) {
     if constexpr (std::is_same_v<A, float>) {
@@ -216,15 +208,11 @@ void dropout_backward(std::int64_t n, const Dropout& dropout, float* d) noexcept
 
 void convert(std::int64_t n, const float* from, Bf16* to) noexcept {
   const KernelTimer timer({.name = "conversion", .bytes = bytes_of<Bf16>(n, 1, 1)});
-  for_each_piece(n, [&](const Piece& p) {
-    HWY_DYNAMIC_DISPATCH(narrow)(p.size, from + p.first, to + p.first);
-  });
+  for_each_piece(n, [&](const Piece& p) { HWY_DYNAMIC_DISPATCH(narrow)(p.size, from + p.first, to + p.first); });
 }
 
 void convert(std::int64_t n, const Bf16* from, float* to) noexcept {
-  for_each_piece(n, [&](const Piece& p) {
-    HWY_DYNAMIC_DISPATCH(widen)(p.size, from + p.first, to + p.first);
-  });
+  for_each_piece(n, [&](const Piece& p) { HWY_DYNAMIC_DISPATCH(widen)(p.size, from + p.first, to + p.first); });
 }
 
 void convert(std::int64_t n, const float* from, float* to) noexcept {

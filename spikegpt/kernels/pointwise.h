@@ -37,8 +37,7 @@ struct Dropout {
 
 // out = dropout(x + branch). out may be x.
 template <class A>
-void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout& dropout,
-                  float* out) noexcept;
+void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout& dropout, float* out) noexcept;
 // In place: d becomes the gradient before dropout. Does nothing when the probability is 0.
 void dropout_backward(std::int64_t n, const Dropout& dropout, float* d) noexcept;
 

@@ -74,8 +74,8 @@ void set_simd_target(std::string_view name) {
     choose(target == kVnni ? kVnni | HWY_AVX3 : target);
     return;
   }
-  throw Error(ErrorKind::kInvalidArgument,
-              "instruction set \"{}\" is not known; expected best or one of {}", name, known);
+  throw Error(ErrorKind::kInvalidArgument, "instruction set \"{}\" is not known; expected best or one of {}", name,
+              known);
 }
 
 void apply_simd_environment() {

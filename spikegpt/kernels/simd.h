@@ -6,8 +6,8 @@
 
 namespace spikegpt {
 
-// The set in use: "avx512vnni", "avx512", "avx2", "baseline" or another of Highway's names in lower case. Chosen at first use
-// from what the CPU has, or from the environment variable SPIKEGPT_SIMD.
+// The set in use: "avx512vnni", "avx512", "avx2", "baseline" or another of Highway's names in lower case. Chosen at
+// first use from what the CPU has, or from the environment variable SPIKEGPT_SIMD.
 std::string simd_target();
 
 // Whether the set in use is AVX-512 with the integer dot products of VNNI.

@@ -16,8 +16,8 @@ struct EmbeddingMode {
 };
 
 // x[i, :] = encode(weight[tokens[i], :]); weight [V, C], x [n, C].
-void embedding_forward(std::span<const std::int32_t> tokens, std::int64_t channels,
-                       const EmbeddingMode& mode, const float* weight, float* x) noexcept;
+void embedding_forward(std::span<const std::int32_t> tokens, std::int64_t channels, const EmbeddingMode& mode,
+                       const float* weight, float* x) noexcept;
 
 // d_weight [V, C] is added to, token by token in order.
 struct EmbeddingBackward {
@@ -25,7 +25,7 @@ struct EmbeddingBackward {
   const float* d_x = nullptr;
   float* d_weight = nullptr;
 };
-void embedding_backward(std::span<const std::int32_t> tokens, std::int64_t channels,
-                        const EmbeddingMode& mode, const EmbeddingBackward& embedding) noexcept;
+void embedding_backward(std::span<const std::int32_t> tokens, std::int64_t channels, const EmbeddingMode& mode,
+                        const EmbeddingBackward& embedding) noexcept;
 
 }  // namespace spikegpt

@@ -30,10 +30,10 @@ inline constexpr std::int64_t kMostLanesBackward = 128;
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
-// ds/dh of a row of neurons by the surrogate: the sum over their thresholds. Out of line, as the next, so that the scans
-// are not compiled once more for each kind of surrogate.
-HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT z,
-                                      float* HWY_RESTRICT gradient, std::int64_t lanes) {
+// ds/dh of a row of neurons by the surrogate: the sum over their thresholds. Out of line, as the next, so that the
+// scans are not compiled once more for each kind of surrogate.
+HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const Thresholds& thresholds,
+                                      const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient, std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
     int i = thresholds.count() % 2;
     for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = i == 1 ? formulas.gradient(z[c]) : 0.0f;
@@ -47,8 +47,8 @@ HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const Threshol
   });
 }
 // Smooth spikes: the sum of the surrogate's primitive.
-HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT z,
-                                       float* HWY_RESTRICT spikes, std::int64_t lanes) {
+HWY_NOINLINE static void primitive_row(const Surrogate& surrogate, const Thresholds& thresholds,
+                                       const float* HWY_RESTRICT z, float* HWY_RESTRICT spikes, std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
     for (std::int64_t c = 0; c < lanes; ++c) spikes[c] = formulas.primitive(z[c]);
     for (int i = 1; i < thresholds.count(); ++i) {
@@ -76,9 +76,8 @@ SPIKEGPT_INLINE void fire_row(const Thresholds& thresholds, const Surrogate* smo
 
 // Forward over one tile: neighbouring neurons of one sequence, all tokens.
 template <class A, class Neuron>
-SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron,
-                                       const Surrogate* smooth, const SpikeScanForward<A>& scan,
-                                       const Tile& tile) {
+SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron, const Surrogate* smooth,
+                                       const SpikeScanForward<A>& scan, const Tile& tile) {
   const std::int64_t lanes = tile.lanes;
   alignas(64) float membrane[kMostLanes];
   alignas(64) float gain[kMostLanes];
@@ -106,7 +105,8 @@ SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron&
       for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(from_float<A>(z[c]));
     }
     fire_row(neuron.thresholds, smooth, z, spike, lanes);
-    for (std::int64_t c = 0; c < lanes; ++c) count[c] += static_cast<std::int32_t>(spike[c] < 0.0f ? -spike[c] : spike[c]);
+    for (std::int64_t c = 0; c < lanes; ++c)
+      count[c] += static_cast<std::int32_t>(spike[c] < 0.0f ? -spike[c] : spike[c]);
     for (std::int64_t c = 0; c < lanes; ++c) {
       membrane[c] = neuron.reset(membrane[c], spike[c]);
       spikes[c] = from_float<A>(spike[c]);
@@ -128,9 +128,7 @@ std::int64_t forward_tile(const SequenceShape& shape, const LifParameters& param
                           const SpikeScanForward<A>& scan, const Tile& tile) {
   std::int64_t count = 0;
   const Surrogate* primitive = smooth ? &parameters.surrogate : nullptr;
-  const auto run = [&](const auto& neuron) {
-    count = scan_tile(shape, neuron, primitive, scan, tile);
-  };
+  const auto run = [&](const auto& neuron) { count = scan_tile(shape, neuron, primitive, scan, tile); };
   if (scan.leak != nullptr) {
     with_parametric_lif(parameters, run);
   } else {
@@ -159,9 +157,8 @@ SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& 
 }
 
 template <bool kLearnsLeak, class A, class D, class Neuron>
-SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron,
-                                   const Surrogate& surrogate, bool smooth,
-                                   const SpikeScanBackward<A, D>& scan, const Tile& tile) {
+SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron, const Surrogate& surrogate,
+                                   bool smooth, const SpikeScanBackward<A, D>& scan, const Tile& tile) {
   const std::int64_t lanes = tile.lanes;
   alignas(64) float d_membrane[kMostLanesBackward];
   alignas(64) float gain[kMostLanesBackward];
@@ -200,8 +197,7 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
     for (std::int64_t c = 0; c < lanes; ++c) {
       const float g = gradient[c];
       const float h = z[c] + neuron.v_threshold;
-      const float d_h =
-          d_spike[c] * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
+      const float d_h = d_spike[c] * g + d_membrane[c] * neuron.d_reset(h, spike[c], g);
       d_membrane[c] = d_h * neuron.d_charge_d_membrane(leak[c]);
       d_input[c] = d_h * neuron.d_charge_d_input(leak[c]);
       if constexpr (kLearnsLeak) z[c] = d_h;
@@ -257,23 +253,23 @@ void spikes_of(std::int64_t n, const LifParameters& neuron, bool smooth, const A
 }
 
 static std::int64_t forward_f32(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
-                         const SpikeScanForward<float>& scan, const Tile& tile) {
+                                const SpikeScanForward<float>& scan, const Tile& tile) {
   return forward_tile<float>(shape, neuron, smooth, scan, tile);
 }
 static std::int64_t forward_bf16(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
-                          const SpikeScanForward<Bf16>& scan, const Tile& tile) {
+                                 const SpikeScanForward<Bf16>& scan, const Tile& tile) {
   return forward_tile<Bf16>(shape, neuron, smooth, scan, tile);
 }
 static void backward_f32(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
-                  const SpikeScanBackward<float, float>& scan, const Tile& tile) {
+                         const SpikeScanBackward<float, float>& scan, const Tile& tile) {
   backward_tile(shape, neuron, smooth, scan, tile);
 }
 static void backward_bf16(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
-                   const SpikeScanBackward<Bf16, Bf16>& scan, const Tile& tile) {
+                          const SpikeScanBackward<Bf16, Bf16>& scan, const Tile& tile) {
   backward_tile(shape, neuron, smooth, scan, tile);
 }
 static void backward_mixed(const SequenceShape& shape, const LifParameters& neuron, bool smooth,
-                    const SpikeScanBackward<Bf16, float>& scan, const Tile& tile) {
+                           const SpikeScanBackward<Bf16, float>& scan, const Tile& tile) {
   backward_tile(shape, neuron, smooth, scan, tile);
 }
 static void spikes_f32(std::int64_t n, const LifParameters& neuron, bool smooth, const float* z, float* spikes) {
@@ -301,8 +297,8 @@ HWY_EXPORT(spikes_bf16);
 }  // namespace
 
 template <class A>
-std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron,
-                                FireMode mode, const SpikeScanForward<A>& scan) noexcept {
+std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters& neuron, FireMode mode,
+                                const SpikeScanForward<A>& scan) noexcept {
   const KernelTimer timer({.name = "spike scan forward", .bytes = bytes_of<A>(shape.size(), 3, 0)});
   std::atomic<std::int64_t> spikes = 0;
   const std::int64_t lanes = lanes_for_all_threads(shape, kMostLanes);
@@ -321,8 +317,8 @@ std::int64_t spike_scan_forward(const SequenceShape& shape, const LifParameters&
 template <class A, class D>
 void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron, FireMode mode,
                          const SpikeScanBackward<A, D>& scan) noexcept {
-  const KernelTimer timer({.name = "spike scan backward",
-                           .bytes = bytes_of<A>(shape.size(), 2, 0) + bytes_of<D>(shape.size(), 1, 0)});
+  const KernelTimer timer(
+      {.name = "spike scan backward", .bytes = bytes_of<A>(shape.size(), 2, 0) + bytes_of<D>(shape.size(), 1, 0)});
   const bool smooth = mode == FireMode::kSmooth;
   const std::int64_t lanes = lanes_for_all_threads(shape, kMostLanesBackward);
   parallel_for(tile_count(shape, lanes), shape.size(), [&](std::int64_t task) {
@@ -340,8 +336,8 @@ void spike_scan_backward(const SequenceShape& shape, const LifParameters& neuron
 }
 
 template <class A>
-void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode,
-                          const A* distance, A* spikes) noexcept {
+void spikes_from_distance(std::int64_t n, const LifParameters& neuron, FireMode mode, const A* distance,
+                          A* spikes) noexcept {
   const KernelTimer timer({.name = "spikes made again", .bytes = bytes_of<A>(n, 2, 0)});
   const bool smooth = mode == FireMode::kSmooth;
   parallel_for(piece_count(n), n, [&](std::int64_t task) {
@@ -366,10 +362,8 @@ template void spike_scan_backward(const SequenceShape&, const LifParameters&, Fi
                                   const SpikeScanBackward<Bf16, Bf16>&) noexcept;
 template void spike_scan_backward(const SequenceShape&, const LifParameters&, FireMode,
                                   const SpikeScanBackward<Bf16, float>&) noexcept;
-template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const float*,
-                                   float*) noexcept;
-template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const Bf16*,
-                                   Bf16*) noexcept;
+template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const float*, float*) noexcept;
+template void spikes_from_distance(std::int64_t, const LifParameters&, FireMode, const Bf16*, Bf16*) noexcept;
 
 }  // namespace spikegpt
 #endif

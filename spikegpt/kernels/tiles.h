@@ -25,9 +25,7 @@ struct Tile {
   std::int64_t row(const SequenceShape& shape, std::int64_t t) const noexcept {
     return (batch * shape.tokens + t) * shape.channels + channel;
   }
-  std::int64_t state(const SequenceShape& shape) const noexcept {
-    return batch * shape.channels + channel;
-  }
+  std::int64_t state(const SequenceShape& shape) const noexcept { return batch * shape.channels + channel; }
 };
 
 // Asks for a tile's part of the row that lies kTokensAhead tokens further: rows are too far apart for the processor to
@@ -39,7 +37,8 @@ SPIKEGPT_INLINE void prefetch_ahead(const T* row, std::int64_t step, std::int64_
   const std::uintptr_t ahead = reinterpret_cast<std::uintptr_t>(row) +
                                static_cast<std::uintptr_t>(kTokensAhead * step * static_cast<std::int64_t>(sizeof(T)));
   const auto size = static_cast<std::uintptr_t>(lanes) * sizeof(T);
-  for (std::uintptr_t byte = 0; byte < size; byte += 64) __builtin_prefetch(reinterpret_cast<const void*>(ahead + byte));
+  for (std::uintptr_t byte = 0; byte < size; byte += 64)
+    __builtin_prefetch(reinterpret_cast<const void*>(ahead + byte));
 }
 
 inline std::int64_t tiles_per_sequence(const SequenceShape& shape, std::int64_t lanes = kTileLanes) noexcept {

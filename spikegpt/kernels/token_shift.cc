@@ -47,8 +47,8 @@ SPIKEGPT_INLINE void mix_rows(const SequenceShape& shape, const TokenShiftForwar
 // Runs backwards: x[t] reaches mixed[t] by mu and mixed[t+1] by 1 - mu. One loop over the lanes, with the number of
 // mixes known, keeps all sums of a lane in registers.
 template <class A, std::size_t kMixes>
-SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBackward<A>& shift,
-                                const Tile& tile, std::int64_t lanes) {
+SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBackward<A>& shift, const Tile& tile,
+                                std::int64_t lanes) {
   alignas(64) float d_next[kWideLanes] = {};  // what mixed[t+1] sends to x[t]
   alignas(64) float d_mu[kMixes][kWideLanes] = {};
   alignas(64) float mu[kMixes][kWideLanes];
@@ -108,8 +108,7 @@ SPIKEGPT_INLINE void unmix_lanes(const SequenceShape& shape, const TokenShiftBac
   unmix_tile<A, kMixes>(shape, shift, tile, tile.lanes);
 }
 template <class A>
-SPIKEGPT_INLINE void unmix(const SequenceShape& shape, const TokenShiftBackward<A>& shift,
-                           const Tile& tile) {
+SPIKEGPT_INLINE void unmix(const SequenceShape& shape, const TokenShiftBackward<A>& shift, const Tile& tile) {
   if (shift.mixes == 3) return unmix_lanes<A, 3>(shape, shift, tile);
   if (shift.mixes == 2) return unmix_lanes<A, 2>(shape, shift, tile);
   unmix_lanes<A, 1>(shape, shift, tile);
@@ -121,12 +120,10 @@ static void mix_f32(const SequenceShape& shape, const TokenShiftForward<float>& 
 static void mix_bf16(const SequenceShape& shape, const TokenShiftForward<Bf16>& shift, const Piece& rows) {
   mix(shape, shift, rows);
 }
-static void unmix_f32(const SequenceShape& shape, const TokenShiftBackward<float>& shift,
-                      const Tile& tile) {
+static void unmix_f32(const SequenceShape& shape, const TokenShiftBackward<float>& shift, const Tile& tile) {
   unmix(shape, shift, tile);
 }
-static void unmix_bf16(const SequenceShape& shape, const TokenShiftBackward<Bf16>& shift,
-                       const Tile& tile) {
+static void unmix_bf16(const SequenceShape& shape, const TokenShiftBackward<Bf16>& shift, const Tile& tile) {
   unmix(shape, shift, tile);
 }
 
@@ -171,8 +168,8 @@ void keep_last_tokens(const SequenceShape& shape, const TokenShiftForward<A>& sh
 
 template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
-  const KernelTimer timer({.name = "token shift forward",
-                           .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
+  const KernelTimer timer(
+      {.name = "token shift forward", .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
   if (shape.tokens == 0) return;
   const TokenShiftForward<A> wanted = wanted_mixes(shift);
   const std::int64_t tasks = wanted.mixes == 0 ? 0 : piece_count(shape.rows(), kRowsPerTask);
@@ -189,8 +186,8 @@ void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>&
 
 template <class A>
 void token_shift_backward(const SequenceShape& shape, const TokenShiftBackward<A>& shift) noexcept {
-  const KernelTimer timer({.name = "token shift backward",
-                           .bytes = bytes_of<A>(shape.size(), 2 + static_cast<int>(shift.mixes), 0)});
+  const KernelTimer timer(
+      {.name = "token shift backward", .bytes = bytes_of<A>(shape.size(), 2 + static_cast<int>(shift.mixes), 0)});
   parallel_for(tile_count(shape, kWideLanes), shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task, kWideLanes);
     if constexpr (std::is_same_v<A, float>) {

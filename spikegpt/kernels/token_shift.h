@@ -14,8 +14,8 @@ inline constexpr std::size_t kMaxMixes = 3;
 // mixed[j][t] = x[t] * mu[j] + x[t-1] * (1 - mu[j]) for every j below `mixes`.
 template <class A>
 struct TokenShiftForward {
-  const A* x = nullptr;                // [B, T, C]
-  const float* previous = nullptr;     // [B, C] the token before the first; null = 0
+  const A* x = nullptr;             // [B, T, C]
+  const float* previous = nullptr;  // [B, C] the token before the first; null = 0
   std::size_t mixes = 0;
   std::array<const float*, kMaxMixes> mu{};  // [C] each
   std::array<A*, kMaxMixes> mixed{};         // [B, T, C] each; null = not wanted
@@ -31,9 +31,9 @@ struct TokenShiftBackward {
   std::size_t mixes = 0;
   std::array<const float*, kMaxMixes> mu{};
   std::array<const A*, kMaxMixes> d_mixed{};
-  A* d_x = nullptr;                          // [B, T, C], overwritten; may be d_mixed[0]
-  std::array<float*, kMaxMixes> d_mu{};      // [C] each, added to
-  float* scratch = nullptr;                  // token_shift_scratch_size floats
+  A* d_x = nullptr;                      // [B, T, C], overwritten; may be d_mixed[0]
+  std::array<float*, kMaxMixes> d_mu{};  // [C] each, added to
+  float* scratch = nullptr;              // token_shift_scratch_size floats
 };
 // Gradients stop at the start of the sequence: `previous` is a constant.
 template <class A>

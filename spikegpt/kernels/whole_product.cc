@@ -19,7 +19,7 @@
 namespace spikegpt {
 
 constexpr std::int64_t kRowPadding = 6;  // rows of x are padded to whole tiles of any instruction set
-constexpr std::int64_t kWholeTile = 64;     // most outputs computed at once
+constexpr std::int64_t kWholeTile = 64;  // most outputs computed at once
 
 // What dot products the CPU has.
 enum class DotProducts : std::uint8_t {
@@ -247,7 +247,8 @@ HWY_EXPORT(take_row);
 HWY_EXPORT(whole_part);
 HWY_EXPORT(dot_products);
 
-// Inputs of which no partial sum can leave 32 bits: each adds at most (128 + 255) * 127, its share of the start included.
+// Inputs of which no partial sum can leave 32 bits: each adds at most (128 + 255) * 127, its share of the start
+// included.
 constexpr std::int64_t kMaxInputs = 44000;
 
 DotProducts best_dot_products() {

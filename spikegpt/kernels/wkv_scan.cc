@@ -53,14 +53,11 @@ struct ScaledPair {
 SPIKEGPT_INLINE ScaledPair scale_pair(float a, float b) {
   const float difference = a - b;
   const float smaller = fast_exp(difference < 0.0f ? difference : -difference);
-  return {difference < 0.0f ? smaller : 1.0f, difference < 0.0f ? 1.0f : smaller,
-          difference < 0.0f ? b : a};
+  return {difference < 0.0f ? smaller : 1.0f, difference < 0.0f ? 1.0f : smaller, difference < 0.0f ? b : a};
 }
 
 // A pair in one float: the exponential that is not 1, with the sign set where it is b's.
-SPIKEGPT_INLINE float pack_pair(const ScaledPair& pair) {
-  return pair.a < 1.0f ? pair.a : -pair.b;
-}
+SPIKEGPT_INLINE float pack_pair(const ScaledPair& pair) { return pair.a < 1.0f ? pair.a : -pair.b; }
 SPIKEGPT_INLINE ScaledPair unpack_pair(float packed) {
   const bool is_b = std::bit_cast<std::int32_t>(packed) < 0;
   return {is_b ? 1.0f : packed, is_b ? -packed : 1.0f, 0.0f};
@@ -80,8 +77,8 @@ struct TileWeights {
 };
 
 template <class A>
-SPIKEGPT_INLINE void forward_scan(const SequenceShape& shape, const WkvWeights& weights,
-                                  const WkvForward<A>& scan, const Tile& tile, std::int64_t lanes) {
+SPIKEGPT_INLINE void forward_scan(const SequenceShape& shape, const WkvWeights& weights, const WkvForward<A>& scan,
+                                  const Tile& tile, std::int64_t lanes) {
   const TileWeights w(weights, tile, lanes);
   TileState state;
   state.load(scan.in, tile.state(shape), lanes);
@@ -97,8 +94,7 @@ SPIKEGPT_INLINE void forward_scan(const SequenceShape& shape, const WkvWeights& 
       const float v = to_float(value[c]);
       const float o = state.max_exponent[c];
       const ScaledPair now = scale_pair(o, w.time_first[c] + k);
-      const float wkv = (now.a * state.numerator[c] + now.b * v) /
-                        (now.a * state.denominator[c] + now.b);
+      const float wkv = (now.a * state.numerator[c] + now.b * v) / (now.a * state.denominator[c] + now.b);
       output[c] = from_float<A>(sigmoid(to_float(receptance[c])) * wkv);
       const ScaledPair next = scale_pair(o - w.decay_rate[c], k);
       state.numerator[c] = next.a * state.numerator[c] + next.b * v;
@@ -126,9 +122,8 @@ struct TileSums {
 // Forward half: makes the scan again, applies the gate's derivative, and accumulates d e^w in forward mode:
 // `numerator_slope` is the derivative of the true numerator by the decay rate, at the same max_exponent.
 template <class A>
-SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
-                            const WkvBackward<A>& scan, const Tile& tile, std::int64_t lanes,
-                            TokenRecord* HWY_RESTRICT records, TileSums& sums) {
+SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w, const WkvBackward<A>& scan,
+                            const Tile& tile, std::int64_t lanes, TokenRecord* HWY_RESTRICT records, TileSums& sums) {
   TileState state;
   state.load(scan.in, tile.state(shape), lanes);
   alignas(64) Lanes numerator_slope = {};
@@ -161,8 +156,7 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
       record.d_numerator[c] = d_numerator;
       record.wkv[c] = wkv;
       sums.d_time_first[c] += now.b * d_numerator * (v - wkv);
-      sums.d_decay_rate[c] +=
-          d_numerator * now.a * (numerator_slope[c] - wkv * denominator_slope[c]);
+      sums.d_decay_rate[c] += d_numerator * now.a * (numerator_slope[c] - wkv * denominator_slope[c]);
       const ScaledPair next = scale_pair(o - w.decay_rate[c], k);
       record.next[c] = pack_pair(next);
       numerator_slope[c] = next.a * (numerator_slope[c] - state.numerator[c]);
@@ -179,8 +173,7 @@ SPIKEGPT_INLINE void replay(const SequenceShape& shape, const TileWeights& w,
   const float* d_numerator = scan.d_state_out.numerator + tile.state(shape);
   const float* d_denominator = scan.d_state_out.denominator + tile.state(shape);
   for (std::int64_t c = 0; c < lanes; ++c) {
-    sums.d_decay_rate[c] +=
-        d_numerator[c] * numerator_slope[c] + d_denominator[c] * denominator_slope[c];
+    sums.d_decay_rate[c] += d_numerator[c] * numerator_slope[c] + d_denominator[c] * denominator_slope[c];
   }
 }
 
@@ -224,9 +217,8 @@ SPIKEGPT_INLINE void reverse(const SequenceShape& shape, const WkvBackward<A>& s
 }
 
 template <class A>
-SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const WkvWeights& weights,
-                                   const WkvBackward<A>& scan, const Tile& tile,
-                                   std::int64_t lanes, TokenRecord* records, float* parts) {
+SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const WkvWeights& weights, const WkvBackward<A>& scan,
+                                   const Tile& tile, std::int64_t lanes, TokenRecord* records, float* parts) {
   const TileWeights w(weights, tile, lanes);
   TileSums sums;
   replay(shape, w, scan, tile, lanes, records, sums);
@@ -240,25 +232,24 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const WkvWeights&
 }
 
 template <class A>
-SPIKEGPT_INLINE void forward_tile(const SequenceShape& shape, const WkvWeights& weights,
-                                  const WkvForward<A>& scan, const Tile& tile) {
+SPIKEGPT_INLINE void forward_tile(const SequenceShape& shape, const WkvWeights& weights, const WkvForward<A>& scan,
+                                  const Tile& tile) {
   if (tile.lanes == kTileLanes) return forward_scan(shape, weights, scan, tile, kTileLanes);
   forward_scan(shape, weights, scan, tile, tile.lanes);
 }
 
-static void wkv_forward_f32(const SequenceShape& shape, const WkvWeights& weights,
-                            const WkvForward<float>& scan, const Tile& tile) {
+static void wkv_forward_f32(const SequenceShape& shape, const WkvWeights& weights, const WkvForward<float>& scan,
+                            const Tile& tile) {
   forward_tile(shape, weights, scan, tile);
 }
-static void wkv_forward_bf16(const SequenceShape& shape, const WkvWeights& weights,
-                             const WkvForward<Bf16>& scan, const Tile& tile) {
+static void wkv_forward_bf16(const SequenceShape& shape, const WkvWeights& weights, const WkvForward<Bf16>& scan,
+                             const Tile& tile) {
   forward_tile(shape, weights, scan, tile);
 }
 
 template <class A>
-SPIKEGPT_INLINE void backward_tile(const SequenceShape& shape, const WkvWeights& weights,
-                                   const WkvBackward<A>& scan, const Tile& tile,
-                                   TokenRecord* records) {
+SPIKEGPT_INLINE void backward_tile(const SequenceShape& shape, const WkvWeights& weights, const WkvBackward<A>& scan,
+                                   const Tile& tile, TokenRecord* records) {
   if (tile.lanes == kTileLanes) {
     return backward_scan(shape, weights, scan, tile, kTileLanes, records, scan.scratch);
   }
@@ -267,18 +258,17 @@ SPIKEGPT_INLINE void backward_tile(const SequenceShape& shape, const WkvWeights&
 
 // The records of a worker lie behind the parts [2, B, C] of the weight gradients.
 template <class A>
-SPIKEGPT_INLINE TokenRecord* records_of(const SequenceShape& shape, const WkvBackward<A>& scan,
-                                        int worker) {
+SPIKEGPT_INLINE TokenRecord* records_of(const SequenceShape& shape, const WkvBackward<A>& scan, int worker) {
   float* records = scan.scratch + weight_parts_size(shape);
   return reinterpret_cast<TokenRecord*>(records) + worker * shape.tokens;
 }
 
-static void wkv_backward_f32(const SequenceShape& shape, const WkvWeights& weights,
-                             const WkvBackward<float>& scan, const Tile& tile, int worker) {
+static void wkv_backward_f32(const SequenceShape& shape, const WkvWeights& weights, const WkvBackward<float>& scan,
+                             const Tile& tile, int worker) {
   backward_tile(shape, weights, scan, tile, records_of(shape, scan, worker));
 }
-static void wkv_backward_bf16(const SequenceShape& shape, const WkvWeights& weights,
-                              const WkvBackward<Bf16>& scan, const Tile& tile, int worker) {
+static void wkv_backward_bf16(const SequenceShape& shape, const WkvWeights& weights, const WkvBackward<Bf16>& scan,
+                              const Tile& tile, int worker) {
   backward_tile(shape, weights, scan, tile, records_of(shape, scan, worker));
 }
 
@@ -297,8 +287,7 @@ HWY_EXPORT(wkv_backward_bf16);
 }  // namespace
 
 template <class A>
-void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
-                 const WkvForward<A>& scan) noexcept {
+void wkv_forward(const SequenceShape& shape, const WkvWeights& weights, const WkvForward<A>& scan) noexcept {
   const KernelTimer timer({.name = "WKV forward", .bytes = bytes_of<A>(shape.size(), 4, 0)});
   parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task) {
     const Tile tile = tile_at(shape, task);
@@ -311,8 +300,7 @@ void wkv_forward(const SequenceShape& shape, const WkvWeights& weights,
 }
 
 template <class A>
-void wkv_backward(const SequenceShape& shape, const WkvWeights& weights,
-                  const WkvBackward<A>& scan) noexcept {
+void wkv_backward(const SequenceShape& shape, const WkvWeights& weights, const WkvBackward<A>& scan) noexcept {
   const KernelTimer timer({.name = "WKV backward", .bytes = bytes_of<A>(shape.size(), 7, 0)});
   parallel_for(tile_count(shape), 8 * shape.size(), [&](std::int64_t task, int worker) {
     const Tile tile = tile_at(shape, task);
@@ -331,14 +319,10 @@ std::int64_t wkv_scratch_size(const SequenceShape& shape) noexcept {
   return weight_parts_size(shape) + thread_count() * shape.tokens * kFloatsPerRecord;
 }
 
-template void wkv_forward(const SequenceShape&, const WkvWeights&,
-                          const WkvForward<float>&) noexcept;
-template void wkv_forward(const SequenceShape&, const WkvWeights&,
-                          const WkvForward<Bf16>&) noexcept;
-template void wkv_backward(const SequenceShape&, const WkvWeights&,
-                           const WkvBackward<float>&) noexcept;
-template void wkv_backward(const SequenceShape&, const WkvWeights&,
-                           const WkvBackward<Bf16>&) noexcept;
+template void wkv_forward(const SequenceShape&, const WkvWeights&, const WkvForward<float>&) noexcept;
+template void wkv_forward(const SequenceShape&, const WkvWeights&, const WkvForward<Bf16>&) noexcept;
+template void wkv_backward(const SequenceShape&, const WkvWeights&, const WkvBackward<float>&) noexcept;
+template void wkv_backward(const SequenceShape&, const WkvWeights&, const WkvBackward<Bf16>&) noexcept;
 
 }  // namespace spikegpt
 #endif

@@ -54,8 +54,7 @@ class Planner {
         all.residual.push_back(all.remade_residual);
         continue;
       }
-      all.residual.push_back(plan_.trainable || layer < 2 ? floats(N_ * C_)
-                                                         : all.residual[all.residual.size() - 2]);
+      all.residual.push_back(plan_.trainable || layer < 2 ? floats(N_ * C_) : all.residual[all.residual.size() - 2]);
     }
   }
 

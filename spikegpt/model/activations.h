@@ -11,8 +11,8 @@
 
 namespace spikegpt {
 
-// Of one half of a block: a time mix or a channel mix with the norm in front and the neurons around it. What is "remade"
-// is the same memory in all halves and does not survive the next: the backward pass makes it again.
+// Of one half of a block: a time mix or a channel mix with the norm in front and the neurons around it. What is
+// "remade" is the same memory in all halves and does not survive the next: the backward pass makes it again.
 template <class A>
 struct MixActivations {
   float* mean = nullptr;         // [N] of the norm; N = B * T
@@ -22,7 +22,7 @@ struct MixActivations {
   A* receptance = nullptr;       // [N, C]
   A* key = nullptr;              // time mix [N, C]; channel mix of `event` [N, 4C]
   A* value = nullptr;            // [N, C]
-  A* hidden = nullptr;           // time mix [N, C] sigmoid(r) * wkv, remade but in `event`; channel mix [N, 4C] relu(k)^2
+  A* hidden = nullptr;  // time mix [N, C] sigmoid(r) * wkv, remade but in `event`; channel mix [N, 4C] relu(k)^2
   float* hidden_mean = nullptr;  // [N] of attention_norm
   float* hidden_inverse_std = nullptr;
   A* hidden_distance = nullptr;  // event: of the neurons behind `hidden` or `key`
@@ -31,7 +31,7 @@ struct MixActivations {
 
 template <class A>
 struct BlockActivations {
-  float* middle = nullptr;  // [N, C] residual stream between the halves
+  float* middle = nullptr;      // [N, C] residual stream between the halves
   bool remakes_stream = false;  // `middle` is remade, from the input of the block and the spikes that were added
   MixActivations<A> first;
   MixActivations<A> second;
@@ -49,23 +49,23 @@ struct Scratch {
 // Everything of one network for at most B sequences of T tokens.
 template <class A>
 struct Activations {
-  float* embedded = nullptr;     // [N, C] before ln0
-  float* ln0_mean = nullptr;     // [N]
+  float* embedded = nullptr;  // [N, C] before ln0
+  float* ln0_mean = nullptr;  // [N]
   float* ln0_inverse_std = nullptr;
   // n_layer + 1 of [N, C]: the input of every block, and the last output. Where spikes remake the stream, only every
   // second one and the last are there when the backward pass begins; all others share `remade_residual`.
   std::vector<float*> residual;
-  float* remade_residual = nullptr;  // null where all are kept
+  float* remade_residual = nullptr;         // null where all are kept
   std::vector<BlockActivations<A>> blocks;  // all the same memory unless activations are kept
-  float* out_mean = nullptr;     // [N] of ln_out
+  float* out_mean = nullptr;                // [N] of ln_out
   float* out_inverse_std = nullptr;
-  A* head_input = nullptr;       // [N, C] what the head reads
-  A* head_distance = nullptr;    // [N, C] with event_head
-  float* losses = nullptr;       // [N]
-  float* logits = nullptr;       // [head_rows, V]
-  A* d_logits = nullptr;         // [head_rows, V]
-  std::int64_t head_rows = 0;    // rows the head works on at once
-  float* d_residual = nullptr;   // [N, C] gradient of the residual stream
+  A* head_input = nullptr;      // [N, C] what the head reads
+  A* head_distance = nullptr;   // [N, C] with event_head
+  float* losses = nullptr;      // [N]
+  float* logits = nullptr;      // [head_rows, V]
+  A* d_logits = nullptr;        // [head_rows, V]
+  std::int64_t head_rows = 0;   // rows the head works on at once
+  float* d_residual = nullptr;  // [N, C] gradient of the residual stream
   Scratch<A> scratch;
 };
 
@@ -74,9 +74,7 @@ struct ActivationPlan {
   std::int64_t tokens = 1;
   bool trainable = false;  // keep what backward needs
   bool recompute = false;  // keep only the input of every block
-  SequenceShape shape(const ModelConfig& config) const {
-    return {batch, tokens, config.n_embd};
-  }
+  SequenceShape shape(const ModelConfig& config) const { return {batch, tokens, config.n_embd}; }
 };
 
 // Lays the activations out in the arena; called once without memory to learn the size.

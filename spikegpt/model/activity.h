@@ -33,7 +33,8 @@ class Activity {
   std::vector<double> site_rates(std::int64_t tokens) const {
     std::vector<double> rates(counts_.size());
     for (std::size_t i = 0; i < rates.size() && tokens > 0; ++i) {
-      rates[i] = static_cast<double>(counts_[i]) / (static_cast<double>(site_neurons_[i]) * static_cast<double>(tokens));
+      rates[i] =
+          static_cast<double>(counts_[i]) / (static_cast<double>(site_neurons_[i]) * static_cast<double>(tokens));
     }
     return rates;
   }

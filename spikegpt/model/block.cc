@@ -32,9 +32,7 @@ Block::Block(const ModelConfig& config, int layer, GemmPrecision precision, Back
 }
 
 Block::Block(const ModelConfig& config, int layer, const PackedBlock& packed)
-    : layer_(layer),
-      sites_(block_sites(config, layer)),
-      channel_mix_(config, layer, BlockHalf::kSecond, packed.ffn) {
+    : layer_(layer), sites_(block_sites(config, layer)), channel_mix_(config, layer, BlockHalf::kSecond, packed.ffn) {
   if (layer == 0 && config.has_ffn_pre()) {
     ffn_pre_.emplace(config, layer, BlockHalf::kFirst, packed.ffn_pre);
   } else {
@@ -50,15 +48,22 @@ void Block::pack(const BlockWeights& weights, float scale) {
 
 // keep.input = LN(x), or in `event` the spikes of LIF(LN(x)).
 template <class A>
-void Block::read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int input_site,
-                          const float* x, MixActivations<A>& keep) const {
+void Block::read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
+                          MixActivations<A>& keep) const {
   A* const normal = input_site < 0 ? keep.input : pass.scratch->branch;
   layer_norm_forward<A>(pass.shape.rows(), pass.shape.channels,
-                        {.x = x, .weight = norm.weight, .bias = norm.bias, .y = normal,
-                         .mean = keep.mean, .inverse_std = keep.inverse_std});
+                        {.x = x,
+                         .weight = norm.weight,
+                         .bias = norm.bias,
+                         .y = normal,
+                         .mean = keep.mean,
+                         .inverse_std = keep.inverse_std});
   if (input_site < 0) return;
-  neurons_forward<A>(pass, {.site = input_site, .neurons = pass.shape.channels, .current = normal,
-                            .spikes = keep.input, .distance = keep.input_distance});
+  neurons_forward<A>(pass, {.site = input_site,
+                            .neurons = pass.shape.channels,
+                            .current = normal,
+                            .spikes = keep.input,
+                            .distance = keep.input_distance});
 }
 
 // What a half adds to the residual stream: its output in scratch.branch, or in `spikegpt` the spikes it causes.
@@ -66,15 +71,17 @@ template <class A>
 const A* Block::fire_output(const Pass<A>& pass, int output_site, const MixActivations<A>& keep) const {
   if (output_site < 0) return pass.scratch->branch;
   A* const spikes = pass.scratch->narrow[0];
-  neurons_forward<A>(pass, {.site = output_site, .neurons = pass.shape.channels,
-                            .current = pass.scratch->branch, .spikes = spikes,
+  neurons_forward<A>(pass, {.site = output_site,
+                            .neurons = pass.shape.channels,
+                            .current = pass.scratch->branch,
+                            .spikes = spikes,
                             .distance = keep.output_distance});
   return spikes;
 }
 
 template <class A>
-void Block::forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep,
-                    const float* x, float* x_out) const {
+void Block::forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep, const float* x,
+                    float* x_out) const {
   const std::int64_t size = pass.shape.size();
   A* const branch = pass.scratch->branch;
   read_residual(pass, weights.ln1, sites_.input1, x, keep.first);
@@ -95,8 +102,10 @@ template <class A>
 void Block::output_gradient(const Pass<A>& pass, int output_site, const MixActivations<A>& keep,
                             const float* d_x) const {
   if (output_site < 0) return convert(pass.shape.size(), d_x, pass.scratch->branch);
-  neurons_backward<A, float>(pass, {.site = output_site, .neurons = pass.shape.channels,
-                                    .distance = keep.output_distance, .d_spikes = d_x,
+  neurons_backward<A, float>(pass, {.site = output_site,
+                                    .neurons = pass.shape.channels,
+                                    .distance = keep.output_distance,
+                                    .d_spikes = d_x,
                                     .d_current = pass.scratch->branch});
 }
 
@@ -107,15 +116,23 @@ void Block::input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, in
                            const LayerNormWeights& gradients) const {
   A* const d_input = pass.scratch->branch;
   if (input_site >= 0) {
-    neurons_backward<A, A>(pass, {.site = input_site, .neurons = pass.shape.channels,
-                                  .distance = keep.input_distance, .d_spikes = d_input,
+    neurons_backward<A, A>(pass, {.site = input_site,
+                                  .neurons = pass.shape.channels,
+                                  .distance = keep.input_distance,
+                                  .d_spikes = d_input,
                                   .d_current = d_input});
   }
   layer_norm_backward<A>(pass.shape.rows(), pass.shape.channels,
-                         {.x = x, .weight = norm.weight, .mean = keep.mean,
-                          .inverse_std = keep.inverse_std, .d_y = d_input, .d_x = d_x,
-                          .accumulate = true, .d_weight = gradients.weight,
-                          .d_bias = gradients.bias, .scratch = pass.scratch->sums});
+                         {.x = x,
+                          .weight = norm.weight,
+                          .mean = keep.mean,
+                          .inverse_std = keep.inverse_std,
+                          .d_y = d_input,
+                          .d_x = d_x,
+                          .accumulate = true,
+                          .d_weight = gradients.weight,
+                          .d_bias = gradients.bias,
+                          .scratch = pass.scratch->sums});
 }
 
 template <class A>
@@ -152,8 +169,8 @@ void Block::remake_input(const Pass<A>& pass, const LayerNormWeights& norm, int 
 }
 
 template <class A>
-void Block::backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep,
-                     const float* x, float* d_x, const BlockWeights& gradients) const {
+void Block::backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep, const float* x,
+                     float* d_x, const BlockWeights& gradients) const {
   A* const branch = pass.scratch->branch;
   dropout_backward(pass.shape.size(), dropout_of(pass), d_x);
   output_gradient(pass, sites_.output2, keep.second, d_x);
@@ -172,14 +189,14 @@ void Block::backward(const Pass<A>& pass, const BlockWeights& weights, const Blo
   input_gradient(pass, weights.ln1, sites_.input1, keep.first, x, d_x, gradients.ln1);
 }
 
-template void Block::forward(const Pass<float>&, const BlockWeights&, BlockActivations<float>&,
-                             const float*, float*) const;
-template void Block::forward(const Pass<Bf16>&, const BlockWeights&, BlockActivations<Bf16>&,
-                             const float*, float*) const;
-template void Block::backward(const Pass<float>&, const BlockWeights&, const BlockActivations<float>&,
-                              const float*, float*, const BlockWeights&) const;
-template void Block::backward(const Pass<Bf16>&, const BlockWeights&, const BlockActivations<Bf16>&,
-                              const float*, float*, const BlockWeights&) const;
+template void Block::forward(const Pass<float>&, const BlockWeights&, BlockActivations<float>&, const float*,
+                             float*) const;
+template void Block::forward(const Pass<Bf16>&, const BlockWeights&, BlockActivations<Bf16>&, const float*,
+                             float*) const;
+template void Block::backward(const Pass<float>&, const BlockWeights&, const BlockActivations<float>&, const float*,
+                              float*, const BlockWeights&) const;
+template void Block::backward(const Pass<Bf16>&, const BlockWeights&, const BlockActivations<Bf16>&, const float*,
+                              float*, const BlockWeights&) const;
 
 template void Block::remake_output(const Pass<float>&, const BlockActivations<float>&, const float*, float*) const;
 template void Block::remake_output(const Pass<Bf16>&, const BlockActivations<Bf16>&, const float*, float*) const;

@@ -26,13 +26,13 @@ class Block {
 
   // x_out [N, C] from x [N, C], the residual stream. x_out may be x unless backward follows.
   template <class A>
-  void forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep,
-               const float* x, float* x_out) const;
+  void forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep, const float* x,
+               float* x_out) const;
 
   // In place: d_x [N, C] becomes the gradient of the block's input. Adds to `gradients`.
   template <class A>
-  void backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep,
-                const float* x, float* d_x, const BlockWeights& gradients) const;
+  void backward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep, const float* x,
+                float* d_x, const BlockWeights& gradients) const;
 
   // As forward computed it, x_out again from x and the distances that were kept; needs keep.remakes_stream.
   template <class A>
@@ -52,12 +52,10 @@ class Block {
   template <class A>
   const A* fire_output(const Pass<A>& pass, int output_site, const MixActivations<A>& keep) const;
   template <class A>
-  void output_gradient(const Pass<A>& pass, int output_site, const MixActivations<A>& keep,
-                       const float* d_x) const;
+  void output_gradient(const Pass<A>& pass, int output_site, const MixActivations<A>& keep, const float* d_x) const;
   template <class A>
-  void input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, int input_site,
-                      const MixActivations<A>& keep, const float* x, float* d_x,
-                      const LayerNormWeights& gradients) const;
+  void input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const MixActivations<A>& keep,
+                      const float* x, float* d_x, const LayerNormWeights& gradients) const;
 
   int layer_;
   BlockSites sites_;

@@ -63,8 +63,7 @@ TokenShiftForward<A> ChannelMix::shift_of(const Pass<A>& pass, const ChannelMixW
 }
 
 template <class A>
-void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
-                         MixActivations<A>& keep, A* out) const {
+void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights, MixActivations<A>& keep, A* out) const {
   const std::int64_t rows = pass.shape.rows();
   const bool fires = hidden_site_ >= 0;
   A* const spikes = pass.scratch->wide[0];
@@ -73,9 +72,13 @@ void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
                       {&key_, fires ? keep.key : keep.hidden, squares_ ? Epilogue::kSquaredRelu : Epilogue::kNone}}},
                     pass.scratch->wide[0]);
   if (fires) {
-    neurons_forward<A>(pass, {.site = hidden_site_, .neurons = hidden_size_, .current = keep.key,
-                              .gain = weights.gain, .spikes = spikes,
-                              .distance = keep.hidden_distance, .rectified = true});
+    neurons_forward<A>(pass, {.site = hidden_site_,
+                              .neurons = hidden_size_,
+                              .current = keep.key,
+                              .gain = weights.gain,
+                              .spikes = spikes,
+                              .distance = keep.hidden_distance,
+                              .rectified = true});
   } else if (pass.probe != nullptr) {
     pass.probe->on_hidden({layer_, half_ == BlockHalf::kFirst, pass.shape.batch, pass.shape.tokens, hidden_size_,
                            kDTypeOf<A>, keep.hidden});
@@ -85,14 +88,15 @@ void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights,
 }
 
 template <class A>
-void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
-                          const MixActivations<A>& keep, const A* d_out, A* d_x,
-                          const ChannelMixWeights& gradients) const {
+void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights, const MixActivations<A>& keep,
+                          const A* d_out, A* d_x, const ChannelMixWeights& gradients) const {
   const std::int64_t rows = pass.shape.rows();
   const auto& [mixed_r, mixed_k, d_receptance, d_value] = pass.scratch->narrow;
   A* const d_hidden = pass.scratch->wide[0];
-  sigmoid_gate_backward<A>(pass.shape.size(), {.receptance = keep.receptance, .value = keep.value,
-                                               .d_output = d_out, .d_receptance = d_receptance,
+  sigmoid_gate_backward<A>(pass.shape.size(), {.receptance = keep.receptance,
+                                               .value = keep.value,
+                                               .d_output = d_out,
+                                               .d_receptance = d_receptance,
                                                .d_value = d_value});
   value_.backward_input(rows, d_value, d_hidden);
   if (hidden_site_ < 0) {
@@ -100,13 +104,17 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
     squared_relu_backward(rows * hidden_size_, keep.hidden, d_hidden);
   } else {
     A* const spikes = pass.scratch->wide[1];
-    spikes_from_distance(rows * hidden_size_, rectified_neuron(pass.neuron), pass.fire,
-                         keep.hidden_distance, spikes);
+    spikes_from_distance(rows * hidden_size_, rectified_neuron(pass.neuron), pass.fire, keep.hidden_distance, spikes);
     value_.backward_weight(rows, d_value, spikes, gradients.value);
-    neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = hidden_size_,
-                                  .distance = keep.hidden_distance, .d_spikes = d_hidden,
-                                  .current = keep.key, .gain = weights.gain,
-                                  .d_current = d_hidden, .d_gain = gradients.gain, .rectified = true});
+    neurons_backward<A, A>(pass, {.site = hidden_site_,
+                                  .neurons = hidden_size_,
+                                  .distance = keep.hidden_distance,
+                                  .d_spikes = d_hidden,
+                                  .current = keep.key,
+                                  .gain = weights.gain,
+                                  .d_current = d_hidden,
+                                  .d_gain = gradients.gain,
+                                  .rectified = true});
     if (squares_) squared_relu_backward(rows * hidden_size_, keep.key, d_hidden);
   }
 
@@ -129,15 +137,11 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
   token_shift_backward(pass.shape, shift);
 }
 
-template void ChannelMix::forward(const Pass<float>&, const ChannelMixWeights&,
-                                  MixActivations<float>&, float*) const;
-template void ChannelMix::forward(const Pass<Bf16>&, const ChannelMixWeights&, MixActivations<Bf16>&,
-                                  Bf16*) const;
-template void ChannelMix::backward(const Pass<float>&, const ChannelMixWeights&,
-                                   const MixActivations<float>&, const float*, float*,
-                                   const ChannelMixWeights&) const;
-template void ChannelMix::backward(const Pass<Bf16>&, const ChannelMixWeights&,
-                                   const MixActivations<Bf16>&, const Bf16*, Bf16*,
-                                   const ChannelMixWeights&) const;
+template void ChannelMix::forward(const Pass<float>&, const ChannelMixWeights&, MixActivations<float>&, float*) const;
+template void ChannelMix::forward(const Pass<Bf16>&, const ChannelMixWeights&, MixActivations<Bf16>&, Bf16*) const;
+template void ChannelMix::backward(const Pass<float>&, const ChannelMixWeights&, const MixActivations<float>&,
+                                   const float*, float*, const ChannelMixWeights&) const;
+template void ChannelMix::backward(const Pass<Bf16>&, const ChannelMixWeights&, const MixActivations<Bf16>&,
+                                   const Bf16*, Bf16*, const ChannelMixWeights&) const;
 
 }  // namespace spikegpt

@@ -14,8 +14,7 @@ enum class BlockHalf : std::uint8_t { kFirst, kSecond };
 
 class ChannelMix {
  public:
-  ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision,
-             BackwardWeights* backward);
+  ChannelMix(const ModelConfig& config, int layer, BlockHalf half, GemmPrecision precision, BackwardWeights* backward);
   // For forward passes; reads `packed`, which must outlive it.
   ChannelMix(const ModelConfig& config, int layer, BlockHalf half, const PackedChannelMix& packed);
 
@@ -24,13 +23,12 @@ class ChannelMix {
 
   // out [N, C] from x [N, C] = keep.input; fills the rest of `keep`.
   template <class A>
-  void forward(const Pass<A>& pass, const ChannelMixWeights& weights, MixActivations<A>& keep,
-               A* out) const;
+  void forward(const Pass<A>& pass, const ChannelMixWeights& weights, MixActivations<A>& keep, A* out) const;
 
   // d_x [N, C] from d_out [N, C]; adds to `gradients`. d_x may be d_out.
   template <class A>
-  void backward(const Pass<A>& pass, const ChannelMixWeights& weights, const MixActivations<A>& keep,
-                const A* d_out, A* d_x, const ChannelMixWeights& gradients) const;
+  void backward(const Pass<A>& pass, const ChannelMixWeights& weights, const MixActivations<A>& keep, const A* d_out,
+                A* d_x, const ChannelMixWeights& gradients) const;
 
  private:
   float* shift_state(const RecurrentState* state) const;

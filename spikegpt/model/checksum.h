@@ -27,8 +27,8 @@ class ContentHash {
 // The key of the checksum in a file's metadata.
 inline constexpr const char* kChecksum = "checksum";
 
-// ContentHash of the metadata (but for kChecksum) and of every tensor's name, shape, format and bytes. The order of the tensors does
-// not matter.
+// ContentHash of the metadata (but for kChecksum) and of every tensor's name, shape, format and bytes. The order of the
+// tensors does not matter.
 std::string checksum_of(const std::map<std::string, std::string>& metadata, std::span<const TensorView> tensors);
 
 // Throws Error (kCorruptFile) unless the metadata hold the checksum of the content.

@@ -19,8 +19,7 @@ constexpr std::array<Preset, 6> kPresets = {{
     {"260m", 24, 768, 1024, 50277, "261 M with the GPT-NeoX vocabulary"},
 }};
 
-void check_choice(std::string_view key, const std::string& value,
-                  std::initializer_list<const char*> choices) {
+void check_choice(std::string_view key, const std::string& value, std::initializer_list<const char*> choices) {
   std::string names;
   for (const char* choice : choices) {
     if (value == choice) return;
@@ -38,7 +37,8 @@ void check_neuron(const ModelConfig& config) {
   check_setting(config.v_threshold > config.v_reset.value_or(0.0), "v_threshold", config.v_threshold,
                 "a potential above v_reset");
   check_range("spike_levels", config.spike_levels, 1, 16);
-  check_setting(!config.v_reset || (config.spike_levels == 1 && !config.signed_spikes), "v_reset", config.v_reset.value_or(0.0),
+  check_setting(!config.v_reset || (config.spike_levels == 1 && !config.signed_spikes), "v_reset",
+                config.v_reset.value_or(0.0),
                 "none with spike_levels above 1 or signed_spikes: every spike takes one threshold away");
   check_setting(!config.learnable_tau || config.tau > 1.0, "tau", config.tau, "more than 1 token with learnable_tau");
   surrogate_kind(config.surrogate);
@@ -67,11 +67,9 @@ void validate(const ModelConfig& config) {
   check_range("n_embd", config.n_embd, 1, 65536);
   check_range("vocab_size", config.vocab_size, 1, 1 << 24);
   check_range("ctx_len", config.ctx_len, 1, 1 << 20);
-  check_setting(config.dropout >= 0.0 && config.dropout < 1.0, "dropout", config.dropout,
-                "a probability below 1");
+  check_setting(config.dropout >= 0.0 && config.dropout < 1.0, "dropout", config.dropout, "a probability below 1");
   check_neuron(config);
-  check_setting(!config.event_head || config.is_event(), "event_head", config.event_head,
-                "false unless arch is event");
+  check_setting(!config.event_head || config.is_event(), "event_head", config.event_head, "false unless arch is event");
   check_setting(!config.learnable_tau || config.arch != "rwkv", "learnable_tau", config.learnable_tau,
                 "false for arch rwkv, which has no neurons");
   check_setting(!config.attention_norm || config.is_event(), "attention_norm", config.attention_norm,
@@ -120,8 +118,7 @@ void apply_preset(const std::string& name, ModelConfig& config) {
 ModelConfig config_from_json(std::string_view text, std::string_view where) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) {
-    throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration",
-                where);
+    throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration", where);
   }
   ModelConfig config = first_config(arch_of(json));
   read_fields(json, where, config);
@@ -138,9 +135,7 @@ std::string config_to_json(const ModelConfig& config) {
   return json.dump(2) + "\n";
 }
 
-ModelConfig load_config(const std::filesystem::path& path) {
-  return config_from_json(read_text(path), path.string());
-}
+ModelConfig load_config(const std::filesystem::path& path) { return config_from_json(read_text(path), path.string()); }
 
 void save_config(const ModelConfig& config, const std::filesystem::path& path) {
   write_text_atomically(path, config_to_json(config));

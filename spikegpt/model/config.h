@@ -65,9 +65,11 @@ struct ModelConfig {
     visitor("decay_input", self.decay_input, "divide the input by tau as well");
     visitor("detach_reset", self.detach_reset, "no gradient through the reset");
     visitor("spike_levels", self.spike_levels, "spikes a neuron may send per token: one per v_threshold it reaches");
-    visitor("signed_spikes", self.signed_spikes, "potentials below -v_threshold send negative spikes (not in hidden layers)");
+    visitor("signed_spikes", self.signed_spikes,
+            "potentials below -v_threshold send negative spikes (not in hidden layers)");
     visitor("squared_current", self.squared_current, "arch event: hidden neurons read relu(k)^2 instead of k");
-    visitor("attention_norm", self.attention_norm, "arch event: a LayerNorm in front of the neurons that read sigmoid(r) * wkv");
+    visitor("attention_norm", self.attention_norm,
+            "arch event: a LayerNorm in front of the neurons that read sigmoid(r) * wkv");
     visitor("learnable_tau", self.learnable_tau, "every neuron learns its own time constant, from tau on (PLIF)");
     visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
     visitor("alpha", self.alpha, "steepness of the surrogate");
@@ -80,7 +82,8 @@ void validate(const ModelConfig& config);
 // Sets arch-dependent defaults: `rwkv` has no binary embedding, `event` the neurons that docs/event.md found best.
 ModelConfig default_config(const std::string& arch);
 
-// default_config(arch) with the size of another model: layers, channels, context, vocabulary, and whether block 0 has an ffnPre.
+// default_config(arch) with the size of another model: layers, channels, context, vocabulary, and whether block 0 has
+// an ffnPre.
 ModelConfig default_config(const std::string& arch, const ModelConfig& size);
 
 // A named size of SPEC.md 8: sets n_layer, n_embd, ctx_len (and vocab_size where the size fixes it).

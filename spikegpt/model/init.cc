@@ -65,9 +65,7 @@ class Initialiser {
     return config_.n_layer > 1 ? static_cast<double>(layer) / (config_.n_layer - 1) : 0.0;
   }
 
-  static void constant(const ParameterInfo& info, float value, float* values) {
-    std::fill_n(values, info.size, value);
-  }
+  static void constant(const ParameterInfo& info, float value, float* values) { std::fill_n(values, info.size, value); }
 
   void norm(const ParameterInfo& info, float* values) const {
     if (info.name.ends_with("bias")) return constant(info, 0.0f, values);
@@ -103,9 +101,8 @@ class Initialiser {
   }
 
   static bool starts_silent(const std::string& name) {
-    for (const char* suffix : {"att.key.weight", "att.receptance.weight", "att.output.weight",
-                               "ffn.value.weight", "ffn.receptance.weight", "ffnPre.value.weight",
-                               "ffnPre.receptance.weight"}) {
+    for (const char* suffix : {"att.key.weight", "att.receptance.weight", "att.output.weight", "ffn.value.weight",
+                               "ffn.receptance.weight", "ffnPre.value.weight", "ffnPre.receptance.weight"}) {
       if (name.ends_with(suffix)) return true;
     }
     return false;

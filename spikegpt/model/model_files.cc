@@ -7,23 +7,19 @@
 namespace spikegpt {
 namespace {
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
+std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 void check_shape(const WeightFile& file, const TensorView& tensor, const ParameterInfo& info) {
   if (tensor.shape == info.shape) return;
-  throw Error(ErrorKind::kCorruptFile,
-              "{}: tensor \"{}\" has the shape {}; config.json asks for {}", file.path().string(), info.name,
-              shape_text(tensor.shape), shape_text(info.shape));
+  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" has the shape {}; config.json asks for {}",
+              file.path().string(), info.name, shape_text(tensor.shape), shape_text(info.shape));
 }
 
 void check_surplus(const WeightFile& file, const ParameterLayout& layout, std::string_view ignored_prefix) {
   for (const TensorView& tensor : file.tensors()) {
     if (!ignored_prefix.empty() && tensor.name.starts_with(ignored_prefix)) continue;
     if (layout.find(tensor.name) != nullptr) continue;
-    throw Error(ErrorKind::kCorruptFile,
-                "{}: tensor \"{}\" is not a parameter of the model that config.json describes",
+    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is not a parameter of the model that config.json describes",
                 file.path().string(), tensor.name);
   }
 }
@@ -36,8 +32,8 @@ void read_parameters(const WeightFile& file, const ParameterLayout& layout, floa
   for (const ParameterInfo& info : layout.infos()) {
     const TensorView* tensor = file.find(info.name);
     if (tensor == nullptr) {
-      throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape {} is missing",
-                  file.path().string(), info.name, shape_text(info.shape));
+      throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape {} is missing", file.path().string(),
+                  info.name, shape_text(info.shape));
     }
     check_shape(file, *tensor, info);
     const std::span<float> values(parameters + info.offset, static_cast<std::size_t>(info.size));

@@ -88,12 +88,12 @@ class NetworkOf final : public TrainableNetwork {
     begin(batch, run);
     embed();
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      blocks_[i].forward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
-                         keep_.residual[i + 1]);
+      blocks_[i].forward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i], keep_.residual[i + 1]);
       if (is_halved_after(config_, static_cast<int>(i))) halve(keep_.residual[i + 1]);
     }
     read_out();
-    for (std::size_t site = 0; site < run.spike_counts.size(); ++site) run.spike_counts[site] += activity_.counts()[site];
+    for (std::size_t site = 0; site < run.spike_counts.size(); ++site)
+      run.spike_counts[site] += activity_.counts()[site];
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
@@ -110,9 +110,8 @@ class NetworkOf final : public TrainableNetwork {
     check_tokens(targets, config_);
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
       head_.forward(rows, head_input(first), keep_.logits, pass_.runner);
-      cross_entropy<A>(rows, config_.vocab_size, {.logits = keep_.logits,
-                                                  .targets = targets.data() + first,
-                                                  .losses = keep_.losses + first});
+      cross_entropy<A>(rows, config_.vocab_size,
+                       {.logits = keep_.logits, .targets = targets.data() + first, .losses = keep_.losses + first});
     });
     return {keep_.losses, targets.size()};
   }
@@ -147,8 +146,7 @@ class NetworkOf final : public TrainableNetwork {
       const bool kept = plan_.trainable && !plan_.recompute;
       if (keep_.residual[i + 1] == keep_.remade_residual && i + 1 < blocks_.size()) continue;
       if (kept && !keep_.blocks[i].remakes_stream && !all_finite({keep_.blocks[i].middle, size})) {
-        return fmt::format("the {} of block {}",
-                           i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
+        return fmt::format("the {} of block {}", i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
       }
       if (!all_finite({keep_.residual[i + 1], size})) {
         return fmt::format("{} {}", kept ? "the channel mix of block" : "block", i);
@@ -220,8 +218,8 @@ class NetworkOf final : public TrainableNetwork {
       if (keep_.residual[i] == keep_.remade_residual) {
         blocks_[i - 1].remake_output(pass_, keep_.blocks[i - 1], keep_.residual[i - 1], keep_.residual[i]);
       }
-      blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
-                          keep_.d_residual, gradients.blocks[i]);
+      blocks_[i].backward(pass_, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i], keep_.d_residual,
+                          gradients.blocks[i]);
       if (i > 0) stage_done(static_cast<int>(i));
     }
     embed_backward(gradients);
@@ -236,9 +234,7 @@ class NetworkOf final : public TrainableNetwork {
     for (std::int64_t i = 0; i < pass_.shape.size(); ++i) stream[i] *= 0.5f;
   }
 
-  EmbeddingMode embedding_mode() const {
-    return {config_.binary_embedding, pass_.neuron.surrogate, pass_.fire};
-  }
+  EmbeddingMode embedding_mode() const { return {config_.binary_embedding, pass_.neuron.surrogate, pass_.fire}; }
 
   // x = LN0(embedding), the input of block 0.
   void embed() {
@@ -249,18 +245,26 @@ class NetworkOf final : public TrainableNetwork {
     }
     const LayerNormWeights& ln0 = weights_.weights.blocks[0].ln0;
     layer_norm_forward<float>(pass_.shape.rows(), config_.n_embd,
-                              {.x = keep_.embedded, .weight = ln0.weight, .bias = ln0.bias,
-                               .y = keep_.residual[0], .mean = keep_.ln0_mean,
+                              {.x = keep_.embedded,
+                               .weight = ln0.weight,
+                               .bias = ln0.bias,
+                               .y = keep_.residual[0],
+                               .mean = keep_.ln0_mean,
                                .inverse_std = keep_.ln0_inverse_std});
   }
 
   void embed_backward(const ModelWeights& gradients) {
-    layer_norm_backward<float>(
-        pass_.shape.rows(), config_.n_embd,
-        {.x = keep_.embedded, .weight = weights_.weights.blocks[0].ln0.weight, .mean = keep_.ln0_mean,
-         .inverse_std = keep_.ln0_inverse_std, .d_y = keep_.d_residual, .d_x = keep_.d_residual,
-         .accumulate = false, .d_weight = gradients.blocks[0].ln0.weight,
-         .d_bias = gradients.blocks[0].ln0.bias, .scratch = keep_.scratch.sums});
+    layer_norm_backward<float>(pass_.shape.rows(), config_.n_embd,
+                               {.x = keep_.embedded,
+                                .weight = weights_.weights.blocks[0].ln0.weight,
+                                .mean = keep_.ln0_mean,
+                                .inverse_std = keep_.ln0_inverse_std,
+                                .d_y = keep_.d_residual,
+                                .d_x = keep_.d_residual,
+                                .accumulate = false,
+                                .d_weight = gradients.blocks[0].ln0.weight,
+                                .d_bias = gradients.blocks[0].ln0.bias,
+                                .scratch = keep_.scratch.sums});
     embedding_backward(tokens_, config_.n_embd, embedding_mode(),
                        {weights_.weights.embedding, keep_.d_residual, gradients.embedding});
   }
@@ -270,12 +274,17 @@ class NetworkOf final : public TrainableNetwork {
     const bool fires = config_.event_head;
     A* const normal = fires ? keep_.scratch.branch : keep_.head_input;
     layer_norm_forward<A>(pass_.shape.rows(), config_.n_embd,
-                          {.x = keep_.residual.back(), .weight = weights_.weights.ln_out.weight,
-                           .bias = weights_.weights.ln_out.bias, .y = normal, .mean = keep_.out_mean,
+                          {.x = keep_.residual.back(),
+                           .weight = weights_.weights.ln_out.weight,
+                           .bias = weights_.weights.ln_out.bias,
+                           .y = normal,
+                           .mean = keep_.out_mean,
                            .inverse_std = keep_.out_inverse_std});
     if (!fires) return;
-    neurons_forward<A>(pass_, {.site = head_site(config_), .neurons = config_.n_embd,
-                               .current = normal, .spikes = keep_.head_input,
+    neurons_forward<A>(pass_, {.site = head_site(config_),
+                               .neurons = config_.n_embd,
+                               .current = normal,
+                               .spikes = keep_.head_input,
                                .distance = keep_.head_distance});
   }
 
@@ -283,15 +292,22 @@ class NetworkOf final : public TrainableNetwork {
   void read_out_backward(const ModelWeights& gradients) {
     A* const d_input = keep_.scratch.branch;
     if (config_.event_head) {
-      neurons_backward<A, A>(pass_, {.site = head_site(config_), .neurons = config_.n_embd,
-                                     .distance = keep_.head_distance, .d_spikes = d_input,
+      neurons_backward<A, A>(pass_, {.site = head_site(config_),
+                                     .neurons = config_.n_embd,
+                                     .distance = keep_.head_distance,
+                                     .d_spikes = d_input,
                                      .d_current = d_input});
     }
     layer_norm_backward<A>(pass_.shape.rows(), config_.n_embd,
-                           {.x = keep_.residual.back(), .weight = weights_.weights.ln_out.weight,
-                            .mean = keep_.out_mean, .inverse_std = keep_.out_inverse_std,
-                            .d_y = d_input, .d_x = keep_.d_residual, .accumulate = false,
-                            .d_weight = gradients.ln_out.weight, .d_bias = gradients.ln_out.bias,
+                           {.x = keep_.residual.back(),
+                            .weight = weights_.weights.ln_out.weight,
+                            .mean = keep_.out_mean,
+                            .inverse_std = keep_.out_inverse_std,
+                            .d_y = d_input,
+                            .d_x = keep_.d_residual,
+                            .accumulate = false,
+                            .d_weight = gradients.ln_out.weight,
+                            .d_bias = gradients.ln_out.bias,
                             .scratch = keep_.scratch.sums});
   }
 
@@ -300,9 +316,12 @@ class NetworkOf final : public TrainableNetwork {
     for_each_head_chunk([&](std::int64_t first, std::int64_t rows) {
       head_.forward(rows, head_input(first), keep_.logits, pass_.runner);
       cross_entropy<A>(rows, config_.vocab_size,
-                       {.logits = keep_.logits, .targets = loss.targets.data() + first,
-                        .losses = keep_.losses + first, .d_logits = keep_.d_logits,
-                        .scale = static_cast<float>(loss.scale), .l2wrap = loss.l2wrap});
+                       {.logits = keep_.logits,
+                        .targets = loss.targets.data() + first,
+                        .losses = keep_.losses + first,
+                        .d_logits = keep_.d_logits,
+                        .scale = static_cast<float>(loss.scale),
+                        .l2wrap = loss.l2wrap});
       head_.backward_weight(rows, keep_.d_logits, head_input(first), gradients.head);
       head_.backward_input(rows, keep_.d_logits, keep_.scratch.branch + first * config_.n_embd);
     });
@@ -314,8 +333,7 @@ class NetworkOf final : public TrainableNetwork {
     again.state_out = nullptr;
     again.spike_counts = {};
     again.probe = nullptr;
-    blocks_[i].forward(again, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i],
-                       keep_.residual[i + 1]);
+    blocks_[i].forward(again, weights_.weights.blocks[i], keep_.blocks[i], keep_.residual[i], keep_.residual[i + 1]);
   }
 
   const A* head_input(std::int64_t row) const { return keep_.head_input + row * config_.n_embd; }

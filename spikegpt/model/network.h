@@ -28,19 +28,20 @@ struct TokenBatch {
 
 // How one forward pass is run. The defaults are a plain pass from the start of a text.
 struct RunOptions {
-  const RecurrentState* state_in = nullptr;   // null = before the first token
-  const RecurrentState* state_out = nullptr;  // receives the state after the last; may be state_in unless backward follows
-  Dropout dropout;                            // probability 0 = none; uses n_layer streams from `stream` on
+  const RecurrentState* state_in = nullptr;  // null = before the first token
+  const RecurrentState* state_out =
+      nullptr;      // receives the state after the last; may be state_in unless backward follows
+  Dropout dropout;  // probability 0 = none; uses n_layer streams from `stream` on
   FireMode fire = FireMode::kSpike;
-  std::span<std::int64_t> spike_counts;       // one per spike site, added to; may be empty
+  std::span<std::int64_t> spike_counts;  // one per spike site, added to; may be empty
   Probe* probe = nullptr;
 };
 
 // Throws Error (kInvalidArgument) that names the first token outside the vocabulary and its position.
 void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config);
 
-// A price of firing: adds weight * (events per neuron) of every token to the loss, in the gradient only, while the batch's
-// mean firing rate is not below target.
+// A price of firing: adds weight * (events per neuron) of every token to the loss, in the gradient only, while the
+// batch's mean firing rate is not below target.
 struct FiringCost {
   double weight = 0.0;  // [nats per token for a mean rate of 1]
   double target = 0.0;
@@ -48,11 +49,11 @@ struct FiringCost {
 
 struct LossOptions {
   std::span<const std::int32_t> targets;  // [B, T]
-  double scale = 1.0;   // of each token's loss in the gradient: 1 / tokens of the optimiser step
-  float l2wrap = 0.0f;  // 1e-4 to train, SPEC.md 6
-  FiringCost firing = {};  // times scale too
-  // Called when the backward pass has completed gradients: of the head (n_layer), of block i > 0 (i), and at last of all
-  // the others (0).
+  double scale = 1.0;                     // of each token's loss in the gradient: 1 / tokens of the optimiser step
+  float l2wrap = 0.0f;                    // 1e-4 to train, SPEC.md 6
+  FiringCost firing = {};                 // times scale too
+  // Called when the backward pass has completed gradients: of the head (n_layer), of block i > 0 (i), and at last of
+  // all the others (0).
   std::function<void(int stage)> on_stage = {};
 };
 
@@ -98,7 +99,8 @@ class TrainableNetwork : public Network {
 
   // The same for another end than the language model's head: `d_features` [N, C] is the gradient of features(). The
   // head's own gradient is left alone. The price of firing is a mean over the batch's tokens.
-  virtual void gradients_from_features(std::span<const float> d_features, const FiringCost& firing, float* gradients) = 0;
+  virtual void gradients_from_features(std::span<const float> d_features, const FiringCost& firing,
+                                       float* gradients) = 0;
 };
 
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options);

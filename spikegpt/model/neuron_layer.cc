@@ -18,11 +18,12 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
   const SequenceShape shape = pass.with_channels(layer.neurons);
-  const std::int64_t count = spike_scan_forward(shape, layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire, scan);
+  const std::int64_t count =
+      spike_scan_forward(shape, layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire, scan);
   if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
   if (pass.probe == nullptr) return;
-  pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>,
-                         layer.current, layer.spikes, layer.distance});
+  pass.probe->on_spikes(
+      {layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>, layer.current, layer.spikes, layer.distance});
 }
 
 template <class A, class D>
@@ -41,8 +42,8 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   }
   scan.activity_cost = pass.activity_cost;
   scan.scratch = pass.scratch->sums;
-  spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire,
-                      scan);
+  spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron,
+                      pass.fire, scan);
 }
 
 template void neurons_forward(const Pass<float>&, const NeuronForward<float>&);

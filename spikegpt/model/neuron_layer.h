@@ -15,8 +15,8 @@ struct NeuronForward {
   const A* current = nullptr;   // [B, T, neurons]
   const float* gain = nullptr;  // [neurons] or null
   A* spikes = nullptr;
-  A* distance = nullptr;        // kept for backward
-  bool rectified = false;       // no negative spikes, whatever the configuration says
+  A* distance = nullptr;   // kept for backward
+  bool rectified = false;  // no negative spikes, whatever the configuration says
 };
 template <class A>
 void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer);
@@ -27,9 +27,9 @@ struct NeuronBackward {
   std::int64_t neurons = 0;
   const A* distance = nullptr;
   const D* d_spikes = nullptr;
-  const A* current = nullptr;   // with gain only
+  const A* current = nullptr;  // with gain only
   const float* gain = nullptr;
-  A* d_current = nullptr;       // may be d_spikes where the types agree
+  A* d_current = nullptr;  // may be d_spikes where the types agree
   float* d_gain = nullptr;
   bool rectified = false;
 };

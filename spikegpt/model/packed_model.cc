@@ -64,8 +64,7 @@ class MatrixLister {
     visit_(packed.output, MatrixSource{prefix + "output", weights.output, C_, C_, nullptr, scale});
   }
   template <class Packed>
-  void channel_mix(const std::string& prefix, Packed& packed, const ChannelMixWeights& weights,
-                   float scale) {
+  void channel_mix(const std::string& prefix, Packed& packed, const ChannelMixWeights& weights, float scale) {
     visit_(packed.receptance, MatrixSource{prefix + "receptance", weights.receptance, C_, C_, weights.time_mix_r});
     visit_(packed.key, MatrixSource{prefix + "key", weights.key, H_, C_, weights.time_mix_k});
     visit_(packed.value, MatrixSource{prefix + "value", weights.value, C_, H_, nullptr, scale});
@@ -150,9 +149,10 @@ const TensorView& expect_tensor(const WeightFile& file, const Expected& expected
     throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is missing", file.path().string(), expected.name);
   }
   if (tensor->dtype != expected.dtype || tensor->shape != expected.shape) {
-    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is {} [{}]; config.json and the file's type ask for {} [{}]",
-                file.path().string(), expected.name, name_of(tensor->dtype), fmt::join(tensor->shape, ", "),
-                name_of(expected.dtype), fmt::join(expected.shape, ", "));
+    throw Error(ErrorKind::kCorruptFile,
+                "{}: tensor \"{}\" is {} [{}]; config.json and the file's type ask for {} [{}]", file.path().string(),
+                expected.name, name_of(tensor->dtype), fmt::join(tensor->shape, ", "), name_of(expected.dtype),
+                fmt::join(expected.shape, ", "));
   }
   return *tensor;
 }
@@ -194,9 +194,7 @@ PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
   return {.type = type, .fold_token_shift = config.is_event()};
 }
 
-bool is_packed_folder(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / kFileName);
-}
+bool is_packed_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kFileName); }
 
 PackedModel::PackedModel(const ModelConfig& config)
     : config_(config),
@@ -216,8 +214,8 @@ PackedModel::PackedModel(const ModelConfig& config, const float* parameters, con
   const ModelWeights weights = bind_weights(config, const_cast<float*>(parameters));  // only read
   pack_embedding(weights.embedding);
   visit_matrices(config, weights, blocks_, head_, [&](PackedMatrix& matrix, const MatrixSource& source) {
-    matrix = PackedMatrix(options.type, packed_inputs(source, options), source.outputs,
-                          input_major(source, options).data());
+    matrix =
+        PackedMatrix(options.type, packed_inputs(source, options), source.outputs, input_major(source, options).data());
   });
 }
 
@@ -272,16 +270,15 @@ std::string PackedModel::fingerprint() const {
 void PackedModel::save(const std::filesystem::path& folder) const {
   std::vector<TensorView> tensors = parameter_views(layout_, vectors_.data());
   const EmbeddingFormat format = embedding_format(config_, type());
-  tensors.push_back({"emb.weight", format.dtype, {config_.vocab_size, format.elements},
-                     {embedding_.data(), embedding_.size()}});
-  visit_matrices(config_, weights_, blocks_, head_,
-                 [&](const PackedMatrix& matrix, const MatrixSource& source) {
-                   tensors.push_back({source.name + ".weight", stored_dtype(type()),
-                                      weight_shape(type(), matrix.inputs(), matrix.outputs()), matrix.weights()});
-                   if (!has_scales(type())) return;
-                   tensors.push_back({source.name + ".scale", scale_dtype(type()),
-                                      scale_shape(type(), matrix.inputs(), matrix.outputs()), matrix.scales()});
-                 });
+  tensors.push_back(
+      {"emb.weight", format.dtype, {config_.vocab_size, format.elements}, {embedding_.data(), embedding_.size()}});
+  visit_matrices(config_, weights_, blocks_, head_, [&](const PackedMatrix& matrix, const MatrixSource& source) {
+    tensors.push_back({source.name + ".weight", stored_dtype(type()),
+                       weight_shape(type(), matrix.inputs(), matrix.outputs()), matrix.weights()});
+    if (!has_scales(type())) return;
+    tensors.push_back({source.name + ".scale", scale_dtype(type()),
+                       scale_shape(type(), matrix.inputs(), matrix.outputs()), matrix.scales()});
+  });
   make_folder(folder);
   save_config(config_, folder / "config.json");
   write_safetensors(folder / kFileName,

@@ -89,9 +89,7 @@ std::int64_t element_product(const std::vector<std::int64_t>& shape) {
   return product;
 }
 
-std::int64_t padded(std::int64_t size) {
-  return (size + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine;
-}
+std::int64_t padded(std::int64_t size) { return (size + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine; }
 
 bool is_selected(const std::vector<std::int64_t>& shape, ParameterSelection selection) {
   return selection == ParameterSelection::kAll || shape.size() != 2;
@@ -101,14 +99,13 @@ bool is_selected(const std::vector<std::int64_t>& shape, ParameterSelection sele
 
 ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection selection) {
   ModelWeights unused;
-  visit_weights(config, unused,
-                [&](const std::string& name, std::vector<std::int64_t> shape, float*&) {
-                  if (!is_selected(shape, selection)) return;
-                  const std::int64_t size = element_product(shape);
-                  infos_.push_back({name, std::move(shape), flat_size_, size});
-                  flat_size_ += padded(size);
-                  parameter_count_ += size;
-                });
+  visit_weights(config, unused, [&](const std::string& name, std::vector<std::int64_t> shape, float*&) {
+    if (!is_selected(shape, selection)) return;
+    const std::int64_t size = element_product(shape);
+    infos_.push_back({name, std::move(shape), flat_size_, size});
+    flat_size_ += padded(size);
+    parameter_count_ += size;
+  });
 }
 
 const ParameterInfo* ParameterLayout::find(std::string_view name) const noexcept {
@@ -121,12 +118,11 @@ const ParameterInfo* ParameterLayout::find(std::string_view name) const noexcept
 ModelWeights bind_weights(const ModelConfig& config, float* flat, ParameterSelection selection) {
   ModelWeights weights;
   std::int64_t offset = 0;
-  visit_weights(config, weights,
-                [&](const std::string&, const std::vector<std::int64_t>& shape, float*& pointer) {
-                  if (!is_selected(shape, selection)) return;
-                  pointer = flat + offset;
-                  offset += padded(element_product(shape));
-                });
+  visit_weights(config, weights, [&](const std::string&, const std::vector<std::int64_t>& shape, float*& pointer) {
+    if (!is_selected(shape, selection)) return;
+    pointer = flat + offset;
+    offset += padded(element_product(shape));
+  });
   return weights;
 }
 

@@ -21,12 +21,12 @@ struct TimeMixWeights {
   float* time_mix_k = nullptr;  // [C], and the two below
   float* time_mix_v = nullptr;
   float* time_mix_r = nullptr;
-  float* key = nullptr;         // [C, C], and the three below
+  float* key = nullptr;  // [C, C], and the three below
   float* value = nullptr;
   float* receptance = nullptr;
   float* output = nullptr;
-  float* gain = nullptr;        // [C] of the neurons that `output` reads; arch event without attention_norm
-  LayerNormWeights ln_out;      // in front of those neurons with attention_norm
+  float* gain = nullptr;    // [C] of the neurons that `output` reads; arch event without attention_norm
+  LayerNormWeights ln_out;  // in front of those neurons with attention_norm
 };
 
 struct ChannelMixWeights {
@@ -52,7 +52,7 @@ struct ModelWeights {
   float* embedding = nullptr;  // [V, C]
   std::vector<BlockWeights> blocks;
   LayerNormWeights ln_out;
-  float* head = nullptr;  // [V, C]
+  float* head = nullptr;      // [V, C]
   std::vector<float*> leaks;  // [neurons] of every spike site, with learnable_tau only (ParametricLif)
 };
 

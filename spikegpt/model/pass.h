@@ -23,16 +23,14 @@ struct Pass {
   const RecurrentState* state_in = nullptr;   // null = before the first token
   const RecurrentState* state_out = nullptr;  // receives the state after the last token; null = dropped
   Scratch<A>* scratch = nullptr;
-  std::span<float* const> leaks;              // per site, with learnable_tau
-  std::span<float* const> d_leaks;            // their gradients
-  std::span<std::int64_t> spike_counts;       // per site, added to
-  float activity_cost = 0.0f;                 // of a spike, in the gradient
+  std::span<float* const> leaks;         // per site, with learnable_tau
+  std::span<float* const> d_leaks;       // their gradients
+  std::span<std::int64_t> spike_counts;  // per site, added to
+  float activity_cost = 0.0f;            // of a spike, in the gradient
   Probe* probe = nullptr;
-  PackedRunner* runner = nullptr;             // of a packed model
+  PackedRunner* runner = nullptr;  // of a packed model
 
-  SequenceShape with_channels(std::int64_t channels) const {
-    return {shape.batch, shape.tokens, channels};
-  }
+  SequenceShape with_channels(std::int64_t channels) const { return {shape.batch, shape.tokens, channels}; }
 };
 
 }  // namespace spikegpt

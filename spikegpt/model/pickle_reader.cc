@@ -31,8 +31,8 @@ class Machine {
 
   PickleRef run() {
     if (bytes_.size() > kMaxPickleBytes) {
-      fail(ErrorKind::kUnsupported, "a pickle of {} bytes; a state_dict has at most {}",
-           bytes_.size(), kMaxPickleBytes);
+      fail(ErrorKind::kUnsupported, "a pickle of {} bytes; a state_dict has at most {}", bytes_.size(),
+           kMaxPickleBytes);
     }
     for (;;) {
       opcode_at_ = at_;
@@ -45,8 +45,7 @@ class Machine {
  private:
   template <class... Args>
   [[noreturn]] void fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error(kind, "{}: byte {}: {}", where_, opcode_at_,
-                fmt::format(format, std::forward<Args>(args)...));
+    throw Error(kind, "{}: byte {}: {}", where_, opcode_at_, fmt::format(format, std::forward<Args>(args)...));
   }
   template <class... Args>
   [[noreturn]] void corrupt(fmt::format_string<Args...> format, Args&&... args) const {
@@ -54,15 +53,13 @@ class Machine {
   }
   void check_limit(std::size_t count, const char* what) const {
     if (count < kMaxPickleValues) return;
-    fail(ErrorKind::kUnsupported, "more than {} {}; a state_dict needs fewer", kMaxPickleValues,
-         what);
+    fail(ErrorKind::kUnsupported, "more than {} {}; a state_dict needs fewer", kMaxPickleValues, what);
   }
 
   // Input.
   std::string_view take_text(std::size_t size) {
     if (size > bytes_.size() - at_) {
-      corrupt("the pickle ends in the middle: {} more bytes needed, {} left", size,
-              bytes_.size() - at_);
+      corrupt("the pickle ends in the middle: {} more bytes needed, {} left", size, bytes_.size() - at_);
     }
     const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + at_, size);
     at_ += size;
@@ -157,8 +154,8 @@ class Machine {
       case kOpReduce: return reduce();
       case kOpBuild: return build();
       default:
-        fail(ErrorKind::kUnsupported, "opcode 0x{:02x} ({}) is not allowed: no state_dict needs it",
-             opcode, name_of_refused_opcode(opcode));
+        fail(ErrorKind::kUnsupported, "opcode 0x{:02x} ({}) is not allowed: no state_dict needs it", opcode,
+             name_of_refused_opcode(opcode));
     }
   }
 
@@ -209,11 +206,10 @@ class Machine {
     const std::size_t begin = at_;
     skip_line();
     skip_line();
-    const std::string_view name(reinterpret_cast<const char*>(bytes_.data()) + begin,
-                                at_ - begin - 1);
+    const std::string_view name(reinterpret_cast<const char*>(bytes_.data()) + begin, at_ - begin - 1);
     if (!is_allowed_global(name)) {
-      fail(ErrorKind::kUnsupported,
-           "global {} is not allowed: no state_dict needs it; nothing was executed", dotted(name));
+      fail(ErrorKind::kUnsupported, "global {} is not allowed: no state_dict needs it; nothing was executed",
+           dotted(name));
     }
     push_new(Kind::kGlobal).text = name;
   }
@@ -222,10 +218,9 @@ class Machine {
   void storage() {
     const PickleValue* id = pop();
     const auto& items = id->items;
-    const bool shaped = id->kind == Kind::kTuple && items.size() == 5 &&
-                        items[0]->kind == Kind::kString && items[0]->text == "storage" &&
-                        items[1]->kind == Kind::kGlobal && items[2]->kind == Kind::kString &&
-                        items[4]->kind == Kind::kInt;
+    const bool shaped = id->kind == Kind::kTuple && items.size() == 5 && items[0]->kind == Kind::kString &&
+                        items[0]->text == "storage" && items[1]->kind == Kind::kGlobal &&
+                        items[2]->kind == Kind::kString && items[4]->kind == Kind::kInt;
     if (!shaped) corrupt("expected (\"storage\", class, key, device, elements) as a persistent id");
     const DType* dtype = find_storage_dtype(items[1]->text);
     if (dtype == nullptr) corrupt("{} is not a kind of storage", dotted(items[1]->text));
@@ -246,8 +241,7 @@ class Machine {
       push_new(Kind::kDict);
     } else if (callable->text == kRebuildTensorGlobal) {
       tensor(items);
-    } else if (callable->text == kRebuildParameterGlobal && items.size() == 3 &&
-               items[0]->kind == Kind::kTensor) {
+    } else if (callable->text == kRebuildParameterGlobal && items.size() == 3 && items[0]->kind == Kind::kTensor) {
       push(const_cast<PickleValue*>(items[0]));  // it lives in values_, which is ours
     } else {
       corrupt("{} is called with arguments it does not take", dotted(callable->text));
@@ -256,16 +250,14 @@ class Machine {
 
   // (storage, offset, shape, strides, requires_grad, hooks[, properties]) -> tensor
   void tensor(const std::vector<PickleRef>& items) {
-    const bool shaped = (items.size() == 6 || items.size() == 7) &&
-                        items[0]->kind == Kind::kStorage && items[1]->kind == Kind::kInt &&
-                        items[2]->kind == Kind::kTuple && items[3]->kind == Kind::kTuple &&
-                        items[2]->items.size() == items[3]->items.size();
+    const bool shaped = (items.size() == 6 || items.size() == 7) && items[0]->kind == Kind::kStorage &&
+                        items[1]->kind == Kind::kInt && items[2]->kind == Kind::kTuple &&
+                        items[3]->kind == Kind::kTuple && items[2]->items.size() == items[3]->items.size();
     if (!shaped) corrupt("expected a tensor's storage, offset, shape and strides");
     check_extents(*items[2]);
     check_extents(*items[3]);
     if (items.size() == 7 && !items[6]->items.empty()) {
-      fail(ErrorKind::kUnsupported,
-           "a tensor with properties (conjugate or negative view): save its clone()");
+      fail(ErrorKind::kUnsupported, "a tensor with properties (conjugate or negative view): save its clone()");
     }
     PickleValue& value = push_new(Kind::kTensor);
     value.number = items[1]->number;
@@ -273,8 +265,7 @@ class Machine {
   }
   void check_extents(const PickleValue& tuple) const {
     if (tuple.items.size() > kMaxRank) {
-      fail(ErrorKind::kUnsupported, "a tensor of {} dimensions; expected at most {}",
-           tuple.items.size(), kMaxRank);
+      fail(ErrorKind::kUnsupported, "a tensor of {} dimensions; expected at most {}", tuple.items.size(), kMaxRank);
     }
     for (const PickleRef item : tuple.items) {
       if (item->kind != Kind::kInt) corrupt("expected whole numbers in a shape");

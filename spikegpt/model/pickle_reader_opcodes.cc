@@ -66,20 +66,20 @@ constexpr std::array<StorageName, 10> kStorages = {{{"torch\nFloatStorage", DTyp
 }  // namespace
 
 std::string_view name_of_refused_opcode(unsigned char opcode) {
-  const auto found = std::find_if(kRefused.begin(), kRefused.end(),
-                                  [&](const OpcodeName& entry) { return entry.opcode == opcode; });
+  const auto found =
+      std::find_if(kRefused.begin(), kRefused.end(), [&](const OpcodeName& entry) { return entry.opcode == opcode; });
   return found == kRefused.end() ? "?" : found->name;
 }
 
 const DType* find_storage_dtype(std::string_view global) {
-  const auto found = std::find_if(kStorages.begin(), kStorages.end(),
-                                  [&](const StorageName& entry) { return entry.name == global; });
+  const auto found =
+      std::find_if(kStorages.begin(), kStorages.end(), [&](const StorageName& entry) { return entry.name == global; });
   return found == kStorages.end() ? nullptr : &found->dtype;
 }
 
 bool is_allowed_global(std::string_view global) {
-  return global == kOrderedDictGlobal || global == kRebuildTensorGlobal ||
-         global == kRebuildParameterGlobal || find_storage_dtype(global) != nullptr;
+  return global == kOrderedDictGlobal || global == kRebuildTensorGlobal || global == kRebuildParameterGlobal ||
+         find_storage_dtype(global) != nullptr;
 }
 
 }  // namespace spikegpt

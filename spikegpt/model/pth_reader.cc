@@ -46,8 +46,7 @@ void copy_strided(const Strided& layout, const Bytes& from, Bytes& to) {
   std::vector<std::int64_t> index(layout.shape.size(), 0);
   std::int64_t at = layout.offset;
   for (std::size_t i = 0; i < to.size(); i += layout.element) {
-    std::memcpy(to.data() + i, from.data() + static_cast<std::size_t>(at) * layout.element,
-                layout.element);
+    std::memcpy(to.data() + i, from.data() + static_cast<std::size_t>(at) * layout.element, layout.element);
     for (std::size_t d = index.size(); d-- > 0;) {
       if (layout.shape[d] == 1) continue;  // its stride may be any number
       at += layout.stride[d];
@@ -61,9 +60,8 @@ void copy_strided(const Strided& layout, const Bytes& from, Bytes& to) {
 // DataParallel puts "module." in front of every name.
 void drop_common_prefix(std::vector<TensorView>& tensors) {
   constexpr std::string_view kPrefix = "module.";
-  const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const TensorView& tensor) {
-    return tensor.name.starts_with(kPrefix);
-  });
+  const bool all = std::all_of(tensors.begin(), tensors.end(),
+                               [&](const TensorView& tensor) { return tensor.name.starts_with(kPrefix); });
   if (!all) return;
   for (TensorView& tensor : tensors) tensor.name.erase(0, kPrefix.size());
 }
@@ -99,8 +97,7 @@ class Reader {
                 fmt::format(format, std::forward<Args>(args)...));
   }
   template <class... Args>
-  [[noreturn]] void fail_tensor(const std::string& name, fmt::format_string<Args...> format,
-                                Args&&... args) const {
+  [[noreturn]] void fail_tensor(const std::string& name, fmt::format_string<Args...> format, Args&&... args) const {
     fail("tensor \"{}\": {}", printable(name), fmt::format(format, std::forward<Args>(args)...));
   }
 
@@ -119,8 +116,7 @@ class Reader {
     for (std::size_t i = 0; i < root.items.size(); i += 2) {
       const PickleValue& key = *root.items[i];
       const bool wrapper =
-          key.kind == Kind::kString &&
-          (key.text == "model" || key.text == "state_dict" || key.text == "module");
+          key.kind == Kind::kString && (key.text == "model" || key.text == "state_dict" || key.text == "module");
       if (wrapper && root.items[i + 1]->kind == Kind::kDict) return *root.items[i + 1];
     }
     return root;
@@ -136,8 +132,8 @@ class Reader {
     const std::size_t element = size_of(storage.dtype);
     if (bytes.size() % element != 0 || storage.number < 0 ||
         static_cast<std::uint64_t>(storage.number) != bytes.size() / element) {
-      fail_tensor(name, "its storage \"{}\" has {} bytes; the pickle says {} values of {}",
-                  printable(storage.text), bytes.size(), storage.number, name_of(storage.dtype));
+      fail_tensor(name, "its storage \"{}\" has {} bytes; the pickle says {} values of {}", printable(storage.text),
+                  bytes.size(), storage.number, name_of(storage.dtype));
     }
     return bytes;
   }
@@ -145,15 +141,13 @@ class Reader {
   TensorView tensor(std::string name, const PickleValue& value) {
     const PickleValue& from = *value.items[0];
     const Bytes& bytes = storage(name, from);
-    Strided layout{value.number, 0, size_of(from.dtype), integers_of(*value.items[1]),
-                   integers_of(*value.items[2])};
+    Strided layout{value.number, 0, size_of(from.dtype), integers_of(*value.items[1]), integers_of(*value.items[2])};
     check_counts(name, layout);
     check_extent(name, layout, from.number);
     const std::size_t size = static_cast<std::size_t>(layout.count) * layout.element;
     TensorView view{std::move(name), from.dtype, layout.shape, {}};
     if (is_contiguous(layout)) {
-      view.data =
-          std::span(bytes).subspan(static_cast<std::size_t>(layout.offset) * layout.element, size);
+      view.data = std::span(bytes).subspan(static_cast<std::size_t>(layout.offset) * layout.element, size);
     } else {
       view.data = gather(view.name, layout, bytes, size);
     }
@@ -167,12 +161,11 @@ class Reader {
     for (std::size_t i = 0; i < layout.shape.size(); ++i) {
       const std::int64_t extent = layout.shape[i];
       if (extent < 0 || layout.stride[i] < 0) {
-        fail_tensor(name, "shape [{}] with strides [{}]: expected no negative numbers",
-                    fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "));
+        fail_tensor(name, "shape [{}] with strides [{}]: expected no negative numbers", fmt::join(layout.shape, ", "),
+                    fmt::join(layout.stride, ", "));
       }
       empty = empty || extent == 0;
-      const std::int64_t most =
-          std::numeric_limits<std::int64_t>::max() / 8;  // bytes of the widest
+      const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8;  // bytes of the widest
       if (extent > 0 && count > most / extent) {
         fail_tensor(name, "the shape [{}] is larger than any file", fmt::join(layout.shape, ", "));
       }
@@ -194,22 +187,20 @@ class Reader {
       inside = inside && room >= 0;
     }
     if (inside) return;
-    fail_tensor(
-        name, "offset {}, shape [{}] and strides [{}] reach beyond its storage of {} values",
-        layout.offset, fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), available);
+    fail_tensor(name, "offset {}, shape [{}] and strides [{}] reach beyond its storage of {} values", layout.offset,
+                fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), available);
   }
 
   // A strided tensor can repeat values (stride 0) and so be larger than the file: bounded, all
   // together.
-  std::span<const std::byte> gather(const std::string& name, const Strided& layout,
-                                    const Bytes& bytes, std::size_t size) {
+  std::span<const std::byte> gather(const std::string& name, const Strided& layout, const Bytes& bytes,
+                                    std::size_t size) {
     const std::uint64_t most = 2 * archive_.file_size();
     if (size > most - gathered_bytes_) {
-      fail_tensor(
-          name,
-          "shape [{}] with strides [{}]: all strided tensors together would take more than twice "
-          "the file's {} bytes",
-          fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), archive_.file_size());
+      fail_tensor(name,
+                  "shape [{}] with strides [{}]: all strided tensors together would take more than twice "
+                  "the file's {} bytes",
+                  fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), archive_.file_size());
     }
     gathered_bytes_ += size;
     Bytes& out = memory_->gathered.emplace_back(size);

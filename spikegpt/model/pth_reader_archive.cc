@@ -14,8 +14,8 @@ constexpr std::string_view kPickle = "data.pkl";
 constexpr std::string_view kOldMagic("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 14);
 
 template <class... Args>
-[[noreturn]] void fail(ErrorKind kind, const std::filesystem::path& path,
-                       fmt::format_string<Args...> format, Args&&... args) {
+[[noreturn]] void fail(ErrorKind kind, const std::filesystem::path& path, fmt::format_string<Args...> format,
+                       Args&&... args) {
   throw Error(kind, "{}: {}", path.string(), fmt::format(format, std::forward<Args>(args)...));
 }
 
@@ -55,13 +55,11 @@ struct CloseEntry {
 
 void PthArchive::Close::operator()(struct zip* archive) const noexcept { zip_discard(archive); }
 
-PthArchive::PthArchive(const std::filesystem::path& path)
-    : path_(path), file_size_(check_file(path)) {
+PthArchive::PthArchive(const std::filesystem::path& path) : path_(path), file_size_(check_file(path)) {
   int code = 0;
   zip_.reset(zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code));
   if (zip_ == nullptr) {
-    fail(ErrorKind::kCorruptFile, path_, "not a readable zip archive ({}): is it cut short?",
-         message_of(code));
+    fail(ErrorKind::kCorruptFile, path_, "not a readable zip archive ({}): is it cut short?", message_of(code));
   }
   find_folder();
 }
@@ -74,15 +72,12 @@ void PthArchive::find_folder() {
     const std::string_view name = raw == nullptr ? "" : raw;
     const std::size_t slash = name.find('/');
     if (slash == name.npos || name.substr(slash + 1) != kPickle) continue;
-    if (found)
-      fail(ErrorKind::kCorruptFile, path_, "two folders with a {} in the archive; expected one",
-           kPickle);
+    if (found) fail(ErrorKind::kCorruptFile, path_, "two folders with a {} in the archive; expected one", kPickle);
     found = true;
     folder_ = name.substr(0, slash + 1);
   }
   if (!found) {
-    fail(ErrorKind::kCorruptFile, path_,
-         "no folder with a {} in the archive; expected a file of torch.save", kPickle);
+    fail(ErrorKind::kCorruptFile, path_, "no folder with a {} in the archive; expected a file of torch.save", kPickle);
   }
 }
 
@@ -98,17 +93,14 @@ std::vector<std::byte> PthArchive::read(std::string_view name, std::uint64_t lar
   zip_stat_t stat;
   zip_stat_init(&stat);
   constexpr zip_uint64_t kNeeded = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_INDEX;
-  if (zip_stat(zip_.get(), whole.c_str(), ZIP_FL_ENC_RAW, &stat) != 0)
-    refuse("missing from the archive");
+  if (zip_stat(zip_.get(), whole.c_str(), ZIP_FL_ENC_RAW, &stat) != 0) refuse("missing from the archive");
   if ((stat.valid & kNeeded) != kNeeded) refuse("its size or compression is not in the archive");
-  if (stat.comp_method != ZIP_CM_STORE)
-    refuse("compressed; torch.save stores its entries as they are");
+  if (stat.comp_method != ZIP_CM_STORE) refuse("compressed; torch.save stores its entries as they are");
   if (stat.size > file_size_ - bytes_read_) {
-    refuse(fmt::format("claims {} bytes; the file has {}, of which {} belong to other entries",
-                       stat.size, file_size_, bytes_read_));
+    refuse(fmt::format("claims {} bytes; the file has {}, of which {} belong to other entries", stat.size, file_size_,
+                       bytes_read_));
   }
-  if (stat.size > largest)
-    refuse(fmt::format("has {} bytes; expected at most {}", stat.size, largest));
+  if (stat.size > largest) refuse(fmt::format("has {} bytes; expected at most {}", stat.size, largest));
   bytes_read_ += stat.size;
   const std::unique_ptr<zip_file_t, CloseEntry> file(zip_fopen_index(zip_.get(), stat.index, 0));
   if (file == nullptr) refuse(zip_strerror(zip_.get()));

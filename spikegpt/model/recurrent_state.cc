@@ -9,8 +9,7 @@
 
 namespace spikegpt {
 
-RecurrentState::RecurrentState(const ModelConfig& config, std::int64_t batch)
-    : config_(config), batch_(batch) {
+RecurrentState::RecurrentState(const ModelConfig& config, std::int64_t batch) : config_(config), batch_(batch) {
   build(config, nullptr);
   std::int64_t size = 0;
   for (const Part& part : parts_) size += batch * part.channels;
@@ -19,8 +18,7 @@ RecurrentState::RecurrentState(const ModelConfig& config, std::int64_t batch)
   reset();
 }
 
-RecurrentState::RecurrentState(const RecurrentState& other)
-    : RecurrentState(other.config_, other.batch_) {
+RecurrentState::RecurrentState(const RecurrentState& other) : RecurrentState(other.config_, other.batch_) {
   std::copy(other.values().begin(), other.values().end(), values().begin());
 }
 
@@ -51,8 +49,7 @@ void RecurrentState::build(const ModelConfig& config, float* memory) {
     if (layer > 0 || !config.has_ffn_pre()) {
       block.wkv.numerator = add(fmt::format("blocks.{}.numerator", layer), C, 0.0f);
       block.wkv.denominator = add(fmt::format("blocks.{}.denominator", layer), C, 0.0f);
-      block.wkv.max_exponent =
-          add(fmt::format("blocks.{}.max_exponent", layer), C, kEmptyMaxExponent);
+      block.wkv.max_exponent = add(fmt::format("blocks.{}.max_exponent", layer), C, kEmptyMaxExponent);
     }
     blocks_.push_back(block);
   }

@@ -32,8 +32,7 @@ struct Memory {
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> bytes, const std::filesystem::path& path,
-         std::shared_ptr<const void> memory)
+  Reader(std::span<const std::byte> bytes, const std::filesystem::path& path, std::shared_ptr<const void> memory)
       : bytes_(bytes), path_(path), memory_(std::make_shared<Memory>()) {
     memory_->file = std::move(memory);
   }
@@ -49,8 +48,7 @@ class Reader {
  private:
   template <class... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error(ErrorKind::kCorruptFile, "{}: {}", path_.string(),
-                fmt::format(format, std::forward<Args>(args)...));
+    throw Error(ErrorKind::kCorruptFile, "{}: {}", path_.string(), fmt::format(format, std::forward<Args>(args)...));
   }
 
   SafetensorsHeader read_header() {
@@ -67,8 +65,8 @@ class Reader {
     }
     data_ = bytes_.subspan(kLengthSize + length);
     const auto text = bytes_.subspan(kLengthSize, length);
-    return parse_safetensors_header({reinterpret_cast<const char*>(text.data()), text.size()},
-                                    path_.string(), kLengthSize);
+    return parse_safetensors_header({reinterpret_cast<const char*>(text.data()), text.size()}, path_.string(),
+                                    kLengthSize);
   }
 
   // The tensors must lie in the data and fill it without holes or overlaps.
@@ -83,9 +81,8 @@ class Reader {
       }
       order.push_back(&entry);
     }
-    std::sort(order.begin(), order.end(), [](const SafetensorsEntry* a, const SafetensorsEntry* b) {
-      return a->offsets < b->offsets;
-    });
+    std::sort(order.begin(), order.end(),
+              [](const SafetensorsEntry* a, const SafetensorsEntry* b) { return a->offsets < b->offsets; });
     std::uint64_t expected = 0;
     for (const SafetensorsEntry* entry : order) {
       if (entry->offsets[0] != expected) {
@@ -103,8 +100,7 @@ class Reader {
     try {
       return dtype_from_name(printable(entry.dtype));
     } catch (const Error& error) {
-      throw Error(error.kind(), "{}: tensor \"{}\": {}", path_.string(), printable(entry.name),
-                  error.what());
+      throw Error(error.kind(), "{}: tensor \"{}\": {}", path_.string(), printable(entry.name), error.what());
     }
   }
 
@@ -134,8 +130,7 @@ class Reader {
       fail(
           "tensor \"{}\": bytes {} to {} of the data are {} bytes; expected {} for {} of shape "
           "[{}]",
-          printable(entry.name), begin, end, end - begin, size, name_of(dtype),
-          fmt::join(entry.shape, ", "));
+          printable(entry.name), begin, end, end - begin, size, name_of(dtype), fmt::join(entry.shape, ", "));
     }
     TensorView tensor{std::move(entry.name), dtype, {entry.shape.begin(), entry.shape.end()}, {}};
     tensor.data = aligned(data_.subspan(begin, size), size_of(dtype));
@@ -160,8 +155,7 @@ std::string quoted(const std::filesystem::path& path, const std::string& text) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::kInvalidArgument, "cannot write {}: \"{}\" is not UTF-8", path.string(),
-                printable(text));
+    throw Error(ErrorKind::kInvalidArgument, "cannot write {}: \"{}\" is not UTF-8", path.string(), printable(text));
   }
 }
 
@@ -170,8 +164,7 @@ void check_writable(std::span<const TensorView> tensors) {
   for (const TensorView& tensor : tensors) {
     ensure(tensor.name != kMetadataKey, "a tensor with the name of the metadata");
     ensure(names.insert(tensor.name).second, "two tensors of one name");
-    ensure(tensor.data.size() ==
-               static_cast<std::size_t>(element_count(tensor)) * size_of(tensor.dtype),
+    ensure(tensor.data.size() == static_cast<std::size_t>(element_count(tensor)) * size_of(tensor.dtype),
            "a tensor without the bytes of its shape");
   }
 }
@@ -180,14 +173,12 @@ void check_writable(std::span<const TensorView> tensors) {
 std::vector<std::size_t> data_order(std::span<const TensorView> tensors) {
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return size_of(tensors[a].dtype) > size_of(tensors[b].dtype);
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return size_of(tensors[a].dtype) > size_of(tensors[b].dtype); });
   return order;
 }
 
-std::string header_text(const std::filesystem::path& path,
-                        const std::map<std::string, std::string>& metadata,
+std::string header_text(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                         std::span<const TensorView> tensors, std::span<const std::size_t> order) {
   std::vector<std::size_t> begins(tensors.size());
   std::size_t offset = 0;
@@ -206,8 +197,7 @@ std::string header_text(const std::filesystem::path& path,
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     entries.push_back(fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
                                   quoted(path, tensors[i].name), name_of(tensors[i].dtype),
-                                  fmt::join(tensors[i].shape, ","), begins[i],
-                                  begins[i] + tensors[i].data.size()));
+                                  fmt::join(tensors[i].shape, ","), begins[i], begins[i] + tensors[i].data.size()));
   }
   std::string text = fmt::format("{{{}}}", fmt::join(entries, ","));
   const std::size_t used = kLengthSize + text.size();
@@ -227,8 +217,7 @@ WeightFile read_safetensors(const std::filesystem::path& path) {
   return parse_safetensors(file->bytes(), path, file);
 }
 
-void write_safetensors(const std::filesystem::path& path,
-                       const std::map<std::string, std::string>& metadata,
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const TensorView> tensors) {
   check_writable(tensors);
   const std::vector<std::size_t> order = data_order(tensors);

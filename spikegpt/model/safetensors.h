@@ -25,8 +25,7 @@ WeightFile parse_safetensors(std::span<const std::byte> bytes, const std::filesy
 // Writes atomically and tensor by tensor; the data begins at a multiple of 64 bytes, every tensor
 // at a multiple of its element size. Names must differ. Throws Error: kIo (a file that was there
 // before stays), kInvalidArgument for a name or metadata that is not UTF-8.
-void write_safetensors(const std::filesystem::path& path,
-                       const std::map<std::string, std::string>& metadata,
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const TensorView> tensors);
 
 }  // namespace spikegpt

@@ -16,17 +16,14 @@ constexpr std::size_t kMaxMetadata = 65536;  // entries
 // text likes.)
 class HeaderListener final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  HeaderListener(const std::string& where, std::size_t first_byte)
-      : where_(where), first_byte_(first_byte) {}
+  HeaderListener(const std::string& where, std::size_t first_byte) : where_(where), first_byte_(first_byte) {}
 
   SafetensorsHeader take() { return std::move(header_); }
 
   bool null() override { return refuse("null"); }
   bool boolean(bool) override { return refuse("a truth value"); }
   bool number_integer(number_integer_t value) override { return refuse(std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& text) override {
-    return refuse(printable(text));
-  }
+  bool number_float(number_float_t, const string_t& text) override { return refuse(printable(text)); }
   bool binary(binary_t&) override { return refuse("binary data"); }
 
   bool number_unsigned(number_unsigned_t value) override {
@@ -93,51 +90,33 @@ class HeaderListener final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
     fail("byte {}: the header is not JSON; the file is damaged or not safetensors",
          first_byte_ + (position > 0 ? position - 1 : 0));
   }
 
  private:
   // Where in the header the next piece stands.
-  enum class Place {
-    kStart,
-    kNames,
-    kNameValue,
-    kMetadata,
-    kMetadataValue,
-    kTensor,
-    kFieldValue,
-    kNumbers,
-    kEnd
-  };
+  enum class Place { kStart, kNames, kNameValue, kMetadata, kMetadataValue, kTensor, kFieldValue, kNumbers, kEnd };
 
   template <class... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error(ErrorKind::kCorruptFile, "{}: {}", where_,
-                fmt::format(format, std::forward<Args>(args)...));
+    throw Error(ErrorKind::kCorruptFile, "{}: {}", where_, fmt::format(format, std::forward<Args>(args)...));
   }
   [[noreturn]] void twice(const std::string& name) const {
     fail("the name \"{}\" occurs twice in the header", printable(name));
   }
 
   // What is being read, for messages.
-  std::string subject() const {
-    return fmt::format("tensor \"{}\": {}", printable(entry_), printable(field_));
-  }
+  std::string subject() const { return fmt::format("tensor \"{}\": {}", printable(entry_), printable(field_)); }
 
   bool refuse(const std::string& found) const {
     switch (place_) {
       case Place::kStart: fail("the header is not a JSON object but {}", found);
-      case Place::kNameValue:
-        fail("tensor \"{}\": expected an object, found {}", printable(entry_), found);
-      case Place::kMetadataValue:
-        fail("__metadata__ \"{}\": expected a string, found {}", printable(field_), found);
+      case Place::kNameValue: fail("tensor \"{}\": expected an object, found {}", printable(entry_), found);
+      case Place::kMetadataValue: fail("__metadata__ \"{}\": expected a string, found {}", printable(field_), found);
       case Place::kNumbers: fail("{}: expected sizes, found {}", subject(), found);
-      default:
-        fail("{}: expected {}, found {}", subject(), field_ == "dtype" ? "a string" : "an array",
-             found);
+      default: fail("{}: expected {}, found {}", subject(), field_ == "dtype" ? "a string" : "an array", found);
     }
   }
 
@@ -155,13 +134,10 @@ class HeaderListener final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   void check_field() {
-    const unsigned bit = field_ == "dtype"          ? 1u
-                         : field_ == "shape"        ? 2u
-                         : field_ == "data_offsets" ? 4u
-                                                    : 0u;
+    const unsigned bit = field_ == "dtype" ? 1u : field_ == "shape" ? 2u : field_ == "data_offsets" ? 4u : 0u;
     if (bit == 0) {
-      fail("tensor \"{}\": unknown field \"{}\"; expected dtype, shape and data_offsets",
-           printable(entry_), printable(field_));
+      fail("tensor \"{}\": unknown field \"{}\"; expected dtype, shape and data_offsets", printable(entry_),
+           printable(field_));
     }
     if ((seen_ & bit) != 0) fail("{} occurs twice", subject());
     seen_ |= bit;
@@ -188,15 +164,13 @@ void check_names(const SafetensorsHeader& header, const std::string& where) {
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
   if (twice != names.end()) {
-    throw Error(ErrorKind::kCorruptFile, "{}: the name \"{}\" occurs twice in the header", where,
-                printable(*twice));
+    throw Error(ErrorKind::kCorruptFile, "{}: the name \"{}\" occurs twice in the header", where, printable(*twice));
   }
 }
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where,
-                                           std::size_t first_byte) {
+SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where, std::size_t first_byte) {
   HeaderListener listener(where, first_byte);
   const bool parsed = nlohmann::json::sax_parse(text, &listener);
   ensure(parsed, "the listener throws instead of saying no");

@@ -24,7 +24,6 @@ struct SafetensorsHeader {
 // Every tensor has each of its fields exactly once, no name occurs twice. `where` stands in front
 // of messages, `first_byte` is the place of the text in the file. Throws Error (kCorruptFile).
 // Memory is linear in the text, time n log n.
-SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where,
-                                           std::size_t first_byte);
+SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where, std::size_t first_byte);
 
 }  // namespace spikegpt

@@ -17,8 +17,8 @@ void add_event_sites(const ModelConfig& config, int layer, std::vector<SpikeSite
   const bool pre = has_ffn_pre(config, layer);
   const char* first = pre ? "pre" : "att";
   sites.push_back({fmt::format("spikes.{}.{}_in", layer, first), layer, C});
-  sites.push_back({fmt::format("spikes.{}.{}", layer, pre ? "pre_hidden" : "att_out"), layer,
-                   pre ? config.hidden_size() : C});
+  sites.push_back(
+      {fmt::format("spikes.{}.{}", layer, pre ? "pre_hidden" : "att_out"), layer, pre ? config.hidden_size() : C});
   sites.push_back({fmt::format("spikes.{}.ffn_in", layer), layer, C});
   sites.push_back({fmt::format("spikes.{}.ffn_hidden", layer), layer, config.hidden_size()});
 }
@@ -53,8 +53,6 @@ BlockSites block_sites(const ModelConfig& config, int layer) {
   return sites;
 }
 
-int head_site(const ModelConfig& config) {
-  return config.event_head ? config.n_layer * sites_per_block(config) : -1;
-}
+int head_site(const ModelConfig& config) { return config.event_head ? config.n_layer * sites_per_block(config) : -1; }
 
 }  // namespace spikegpt

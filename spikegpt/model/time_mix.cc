@@ -65,8 +65,7 @@ void TimeMix::pack(const TimeMixWeights& weights, float scale) {
 }
 
 template <class A>
-void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixActivations<A>& keep,
-                      A* out) const {
+void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixActivations<A>& keep, A* out) const {
   const std::int64_t rows = pass.shape.rows();
   A* const spikes = pass.scratch->narrow[3];
   mixed_products<A>(pass, shift_of(pass, layer_, weights, keep.input, pass.state_out),
@@ -87,20 +86,26 @@ void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixAct
   if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
     A* const normal = pass.scratch->narrow[0];
     layer_norm_forward<A, A>(rows, pass.shape.channels,
-                             {.x = keep.hidden, .weight = norm.weight, .bias = norm.bias, .y = normal,
-                              .mean = keep.hidden_mean, .inverse_std = keep.hidden_inverse_std});
+                             {.x = keep.hidden,
+                              .weight = norm.weight,
+                              .bias = norm.bias,
+                              .y = normal,
+                              .mean = keep.hidden_mean,
+                              .inverse_std = keep.hidden_inverse_std});
     current = normal;
   }
-  neurons_forward<A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
-                            .current = current, .gain = weights.gain, .spikes = spikes,
+  neurons_forward<A>(pass, {.site = hidden_site_,
+                            .neurons = pass.shape.channels,
+                            .current = current,
+                            .gain = weights.gain,
+                            .spikes = spikes,
                             .distance = keep.hidden_distance});
   output_.forward(rows, spikes, out, pass.runner);
 }
 
 template <class A>
-void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
-                       const MixActivations<A>& keep, const A* d_out, A* d_x,
-                       const TimeMixWeights& gradients) const {
+void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights, const MixActivations<A>& keep,
+                       const A* d_out, A* d_x, const TimeMixWeights& gradients) const {
   const std::int64_t rows = pass.shape.rows();
   const auto& [mixed_r, mixed_k, mixed_v, d_hidden] = pass.scratch->narrow;
   A* const d_key = pass.scratch->wide[0];
@@ -111,17 +116,27 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   if (hidden_site_ >= 0) {
     spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.hidden_distance, mixed_r);
     output_.backward_weight(rows, d_out, mixed_r, gradients.output);
-    neurons_backward<A, A>(pass, {.site = hidden_site_, .neurons = pass.shape.channels,
-                                  .distance = keep.hidden_distance, .d_spikes = d_hidden,
-                                  .current = keep.hidden, .gain = weights.gain,
-                                  .d_current = d_hidden, .d_gain = gradients.gain});
+    neurons_backward<A, A>(pass, {.site = hidden_site_,
+                                  .neurons = pass.shape.channels,
+                                  .distance = keep.hidden_distance,
+                                  .d_spikes = d_hidden,
+                                  .current = keep.hidden,
+                                  .gain = weights.gain,
+                                  .d_current = d_hidden,
+                                  .d_gain = gradients.gain});
   }
   if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
     layer_norm_backward<A, A>(rows, pass.shape.channels,
-                              {.x = keep.hidden, .weight = norm.weight, .mean = keep.hidden_mean,
-                               .inverse_std = keep.hidden_inverse_std, .d_y = d_hidden, .d_x = d_hidden,
-                               .accumulate = false, .d_weight = gradients.ln_out.weight,
-                               .d_bias = gradients.ln_out.bias, .scratch = pass.scratch->sums});
+                              {.x = keep.hidden,
+                               .weight = norm.weight,
+                               .mean = keep.hidden_mean,
+                               .inverse_std = keep.hidden_inverse_std,
+                               .d_y = d_hidden,
+                               .d_x = d_hidden,
+                               .accumulate = false,
+                               .d_weight = gradients.ln_out.weight,
+                               .d_bias = gradients.ln_out.bias,
+                               .scratch = pass.scratch->sums});
   }
 
   WkvBackward<A> scan;
@@ -151,14 +166,11 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights,
   shift_backward(pass, layer_, weights, keep.input, d_x, gradients);
 }
 
-template void TimeMix::forward(const Pass<float>&, const TimeMixWeights&, MixActivations<float>&,
-                               float*) const;
-template void TimeMix::forward(const Pass<Bf16>&, const TimeMixWeights&, MixActivations<Bf16>&,
-                               Bf16*) const;
-template void TimeMix::backward(const Pass<float>&, const TimeMixWeights&,
-                                const MixActivations<float>&, const float*, float*,
-                                const TimeMixWeights&) const;
-template void TimeMix::backward(const Pass<Bf16>&, const TimeMixWeights&, const MixActivations<Bf16>&,
-                                const Bf16*, Bf16*, const TimeMixWeights&) const;
+template void TimeMix::forward(const Pass<float>&, const TimeMixWeights&, MixActivations<float>&, float*) const;
+template void TimeMix::forward(const Pass<Bf16>&, const TimeMixWeights&, MixActivations<Bf16>&, Bf16*) const;
+template void TimeMix::backward(const Pass<float>&, const TimeMixWeights&, const MixActivations<float>&, const float*,
+                                float*, const TimeMixWeights&) const;
+template void TimeMix::backward(const Pass<Bf16>&, const TimeMixWeights&, const MixActivations<Bf16>&, const Bf16*,
+                                Bf16*, const TimeMixWeights&) const;
 
 }  // namespace spikegpt

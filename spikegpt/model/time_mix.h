@@ -23,8 +23,8 @@ class TimeMix {
 
   // d_x [N, C] from d_out [N, C]; adds to `gradients`. d_x may be d_out.
   template <class A>
-  void backward(const Pass<A>& pass, const TimeMixWeights& weights, const MixActivations<A>& keep,
-                const A* d_out, A* d_x, const TimeMixWeights& gradients) const;
+  void backward(const Pass<A>& pass, const TimeMixWeights& weights, const MixActivations<A>& keep, const A* d_out,
+                A* d_x, const TimeMixWeights& gradients) const;
 
  private:
   int layer_;

@@ -13,8 +13,7 @@ namespace {
 
 template <class Stored, class Convert>
 void copy_each(const TensorView& tensor, std::span<float> out, const Convert& convert) {
-  ensure(tensor.data.size() == out.size() * sizeof(Stored),
-         "a tensor without the bytes of its shape");
+  ensure(tensor.data.size() == out.size() * sizeof(Stored), "a tensor without the bytes of its shape");
   for (std::size_t i = 0; i < out.size(); ++i) {
     Stored value;
     std::memcpy(&value, tensor.data.data() + i * sizeof(Stored), sizeof(Stored));
@@ -35,11 +34,8 @@ void copy_as_float(const TensorView& tensor, std::span<float> out) {
   switch (tensor.dtype) {
     case DType::kF32: return copy_each<float>(tensor, out, [](float v) { return v; });
     case DType::kBf16: return copy_each<Bf16>(tensor, out, [](Bf16 v) { return to_float(v); });
-    case DType::kF16:
-      return copy_each<std::uint16_t>(tensor, out,
-                                      [](std::uint16_t v) { return half_to_float(v); });
-    case DType::kF64:
-      return copy_each<double>(tensor, out, [](double v) { return static_cast<float>(v); });
+    case DType::kF16: return copy_each<std::uint16_t>(tensor, out, [](std::uint16_t v) { return half_to_float(v); });
+    case DType::kF64: return copy_each<double>(tensor, out, [](double v) { return static_cast<float>(v); });
     default:
       throw Error(ErrorKind::kUnsupported, "tensor \"{}\" is {}; expected F32, BF16, F16 or F64",
                   printable(tensor.name), name_of(tensor.dtype));
@@ -62,8 +58,7 @@ std::string printable(std::string_view text) {
 }
 
 WeightFile::WeightFile(std::filesystem::path path, std::vector<TensorView> tensors,
-                       std::map<std::string, std::string> metadata,
-                       std::shared_ptr<const void> memory)
+                       std::map<std::string, std::string> metadata, std::shared_ptr<const void> memory)
     : path_(std::move(path)),
       tensors_(std::move(tensors)),
       by_name_(tensors_.size()),
@@ -75,9 +70,9 @@ WeightFile::WeightFile(std::filesystem::path path, std::vector<TensorView> tenso
 }
 
 const TensorView* WeightFile::find(std::string_view name) const noexcept {
-  const auto found = std::lower_bound(
-      by_name_.begin(), by_name_.end(), name,
-      [&](std::size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
+  const auto found =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [&](std::size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
   if (found == by_name_.end() || tensors_[*found].name != name) return nullptr;
   return &tensors_[*found];
 }

@@ -39,8 +39,8 @@ std::string printable(std::string_view text);
 // the bytes that the shape takes and begins at a multiple of the element size.
 class WeightFile {
  public:
-  WeightFile(std::filesystem::path path, std::vector<TensorView> tensors,
-             std::map<std::string, std::string> metadata, std::shared_ptr<const void> memory);
+  WeightFile(std::filesystem::path path, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata,
+             std::shared_ptr<const void> memory);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   // In the order of the file's header.
@@ -59,8 +59,8 @@ class WeightFile {
   std::shared_ptr<const void> memory_;  // keeps the bytes of the tensors alive
 };
 
-// Copies the tensor `name`, which must be F32 of that shape and finite, to the front of `out`; returns its size in floats. Throws
-// Error (kCorruptFile) that names file and tensor.
+// Copies the tensor `name`, which must be F32 of that shape and finite, to the front of `out`; returns its size in
+// floats. Throws Error (kCorruptFile) that names file and tensor.
 std::size_t read_floats(const WeightFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
                         std::span<float> out);
 

@@ -10,8 +10,8 @@ namespace spikegpt {
 // 1 at and above zero, 0 below. SPEC.md 1, "fire"; SPEC.md 2.
 SPIKEGPT_INLINE float heaviside(float distance) noexcept { return distance >= 0.0f ? 1.0f : 0.0f; }
 
-// How many of the thresholds m * spacing, m in [first, last], x has reached: the sum of heaviside(x - m * spacing) to the
-// bit, by looking at two of them. `first` is not negative; `inverse` is 1 / spacing and finite.
+// How many of the thresholds m * spacing, m in [first, last], x has reached: the sum of heaviside(x - m * spacing) to
+// the bit, by looking at two of them. `first` is not negative; `inverse` is 1 / spacing and finite.
 SPIKEGPT_INLINE float thresholds_reached(float x, float spacing, float inverse, float first, float last) noexcept {
   const float scaled = x * inverse;
   const float bounded = scaled > first ? (scaled < last ? scaled : last) : first;

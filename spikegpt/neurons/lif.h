@@ -41,14 +41,14 @@ struct Thresholds {
 };
 
 struct LifParameters {
-  float tau = 2.0f;         // membrane time constant [tokens]
+  float tau = 2.0f;  // membrane time constant [tokens]
   float v_threshold = 1.0f;
-  float v_reset = 0.0f;     // potential after a spike, and the one it leaks to; 0 for soft reset
-  bool hard_reset = true;   // false: a spike subtracts the threshold
+  float v_reset = 0.0f;    // potential after a spike, and the one it leaks to; 0 for soft reset
+  bool hard_reset = true;  // false: a spike subtracts the threshold
   bool decay_input = true;
   bool detach_reset = false;
-  int levels = 1;              // spikes a neuron may send in one token: one for every v_threshold its potential reaches
-  bool is_signed = false;      // potentials below -v_threshold send negative spikes
+  int levels = 1;          // spikes a neuron may send in one token: one for every v_threshold its potential reaches
+  bool is_signed = false;  // potentials below -v_threshold send negative spikes
   Surrogate surrogate;
 
   Thresholds thresholds() const noexcept { return {v_threshold, levels, is_signed}; }

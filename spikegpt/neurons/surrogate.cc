@@ -12,15 +12,14 @@ struct NamedKind {
   SurrogateKind kind;
 };
 
-constexpr std::array<NamedKind, 8> kKinds = {
-    {{"atan", SurrogateKind::kAtan},
-     {"sigmoid", SurrogateKind::kSigmoid},
-     {"piecewise_quadratic", SurrogateKind::kPiecewiseQuadratic},
-     {"piecewise_exp", SurrogateKind::kPiecewiseExp},
-     {"soft_sign", SurrogateKind::kSoftSign},
-     {"erf", SurrogateKind::kErf},
-     {"gaussian", SurrogateKind::kGaussian},
-     {"straight_through", SurrogateKind::kStraightThrough}}};
+constexpr std::array<NamedKind, 8> kKinds = {{{"atan", SurrogateKind::kAtan},
+                                              {"sigmoid", SurrogateKind::kSigmoid},
+                                              {"piecewise_quadratic", SurrogateKind::kPiecewiseQuadratic},
+                                              {"piecewise_exp", SurrogateKind::kPiecewiseExp},
+                                              {"soft_sign", SurrogateKind::kSoftSign},
+                                              {"erf", SurrogateKind::kErf},
+                                              {"gaussian", SurrogateKind::kGaussian},
+                                              {"straight_through", SurrogateKind::kStraightThrough}}};
 
 }  // namespace
 

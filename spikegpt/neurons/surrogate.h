@@ -18,9 +18,9 @@ enum class SurrogateKind : std::uint8_t {
   kPiecewiseQuadratic,  // triangle
   kPiecewiseExp,        // two-sided exponential
   kSoftSign,
-  kErf,                 // Gaussian, width given by alpha^2 z^2
-  kGaussian,            // Gaussian density of standard deviation 1/alpha
-  kStraightThrough,     // 1 everywhere
+  kErf,              // Gaussian, width given by alpha^2 z^2
+  kGaussian,         // Gaussian density of standard deviation 1/alpha
+  kStraightThrough,  // 1 everywhere
 };
 
 struct Surrogate {
@@ -58,9 +58,7 @@ struct AtanSurrogate {
     const float square = scaled * scaled;
     return 1.0f + (square > kMost ? kMost : square);
   }
-  float primitive(float z) const noexcept {
-    return std::atan(0.5f * detail::kPi * alpha * z) / detail::kPi + 0.5f;
-  }
+  float primitive(float z) const noexcept { return std::atan(0.5f * detail::kPi * alpha * z) / detail::kPi + 0.5f; }
 };
 
 struct SigmoidSurrogate {
@@ -87,9 +85,7 @@ struct PiecewiseQuadraticSurrogate {
 
 struct PiecewiseExpSurrogate {
   float alpha;
-  SPIKEGPT_INLINE float gradient(float z) const noexcept {
-    return 0.5f * alpha * fast_exp(-alpha * std::fabs(z));
-  }
+  SPIKEGPT_INLINE float gradient(float z) const noexcept { return 0.5f * alpha * fast_exp(-alpha * std::fabs(z)); }
   float primitive(float z) const noexcept {
     const float tail = 0.5f * fast_exp(-alpha * std::fabs(z));
     return z < 0.0f ? tail : 1.0f - tail;
@@ -102,9 +98,7 @@ struct SoftSignSurrogate {
     const float denominator = 1.0f / alpha + std::fabs(z);
     return 0.5f / alpha / (denominator * denominator);
   }
-  float primitive(float z) const noexcept {
-    return 0.5f * (alpha * z / (1.0f + std::fabs(alpha * z)) + 1.0f);
-  }
+  float primitive(float z) const noexcept { return 0.5f * (alpha * z / (1.0f + std::fabs(alpha * z)) + 1.0f); }
 };
 
 struct ErfSurrogate {
@@ -119,12 +113,9 @@ struct GaussianSurrogate {
   float alpha;
   SPIKEGPT_INLINE float gradient(float z) const noexcept {
     const float scaled = alpha * z;
-    return alpha * 0.70710678118654752440f * detail::kInverseSqrtPi *
-           fast_exp(-0.5f * scaled * scaled);
+    return alpha * 0.70710678118654752440f * detail::kInverseSqrtPi * fast_exp(-0.5f * scaled * scaled);
   }
-  float primitive(float z) const noexcept {
-    return 0.5f * std::erfc(-0.70710678118654752440f * alpha * z);
-  }
+  float primitive(float z) const noexcept { return 0.5f * std::erfc(-0.70710678118654752440f * alpha * z); }
 };
 
 struct StraightThroughSurrogate {

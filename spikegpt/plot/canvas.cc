@@ -69,8 +69,8 @@ Canvas::Canvas(double width, double height, PlotFormat format) : implementation_
   Implementation& im = *implementation_;
   im.format = format;
   if (!(width > 0.0 && height > 0.0 && width <= kMaxExtent && height <= kMaxExtent)) {
-    throw Error(ErrorKind::kInvalidArgument, "a picture of {:.0f} x {:.0f} is too large: show fewer tokens, layers or neurons",
-                width, height);
+    throw Error(ErrorKind::kInvalidArgument,
+                "a picture of {:.0f} x {:.0f} is too large: show fewer tokens, layers or neurons", width, height);
   }
   if (format == PlotFormat::kSvg) {
     im.surface = cairo_svg_surface_create_for_stream(append, &im.bytes, width, height);
@@ -144,13 +144,16 @@ void Canvas::text(Point at, std::string_view text, const TextStyle& style) {
 }
 
 void Canvas::image(const Box& box, std::int64_t columns, std::int64_t rows, std::span<const Color> pixels) {
-  ensure(columns > 0 && rows > 0 && static_cast<std::int64_t>(pixels.size()) == columns * rows, "pixels of another shape");
+  ensure(columns > 0 && rows > 0 && static_cast<std::int64_t>(pixels.size()) == columns * rows,
+         "pixels of another shape");
   cairo_surface_t* const picture =
       cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(columns), static_cast<int>(rows));
   const int stride = cairo_image_surface_get_stride(picture);
   unsigned char* const data = cairo_image_surface_get_data(picture);
   if (data != nullptr) {
-    const auto channel = [](double value) { return static_cast<std::uint32_t>(std::lround(255.0 * std::clamp(value, 0.0, 1.0))); };
+    const auto channel = [](double value) {
+      return static_cast<std::uint32_t>(std::lround(255.0 * std::clamp(value, 0.0, 1.0)));
+    };
     for (std::int64_t r = 0; r < rows; ++r) {
       auto* const row = reinterpret_cast<std::uint32_t*>(data + r * stride);
       for (std::int64_t c = 0; c < columns; ++c) {

@@ -71,8 +71,7 @@ void draw_axes(const LineChart& chart, Canvas& canvas, const Axis& x, const Axis
   canvas.line({x.from, y.from}, {x.to, y.from}, {});
   canvas.line({x.from, y.from}, {x.from, y.to}, {});
   canvas.text({0.5 * (x.from + x.to), y.from + 36.0}, chart.x_label, {.size = 12.0, .anchor = Anchor::kMiddle});
-  canvas.text({18.0, 0.5 * (y.from + y.to)}, chart.y_label,
-              {.size = 12.0, .anchor = Anchor::kMiddle, .upwards = true});
+  canvas.text({18.0, 0.5 * (y.from + y.to)}, chart.y_label, {.size = 12.0, .anchor = Anchor::kMiddle, .upwards = true});
   canvas.text({x.from, 20.0}, chart.title, {.size = 13.0, .bold = true});
 }
 

@@ -19,7 +19,7 @@ constexpr double kGap = 12.0;
 constexpr double kBottom = 58.0;
 constexpr std::int64_t kMaxColumns = 1000;  // pixels of a panel
 constexpr std::int64_t kMaxRows = 320;
-constexpr double kLabelWidth = 11.0;        // a token's label, turned
+constexpr double kLabelWidth = 11.0;  // a token's label, turned
 
 // How a panel's spikes become pixels: `step` neurons or tokens to one.
 struct Grid {
@@ -71,11 +71,15 @@ void draw_panel(Canvas& canvas, const Raster& raster, const RasterPanel& panel, 
     }
     canvas.image(box, grid.columns, grid.rows, pixels);
   }
-  const Point corners[] = {{box.x, box.y}, {box.x + box.width, box.y}, {box.x + box.width, box.y + box.height},
-                           {box.x, box.y + box.height}, {box.x, box.y}};
+  const Point corners[] = {{box.x, box.y},
+                           {box.x + box.width, box.y},
+                           {box.x + box.width, box.y + box.height},
+                           {box.x, box.y + box.height},
+                           {box.x, box.y}};
   canvas.polyline(corners, {.width = 0.8});
   canvas.text({box.x - 5.0, box.y + 9.0}, fmt::format("{}", panel.first_neuron), {.size = 9.0, .anchor = Anchor::kEnd});
-  canvas.text({box.x - 5.0, box.y + box.height}, fmt::format("{}", panel.first_neuron + std::max<std::int64_t>(panel.neurons, 1) - 1),
+  canvas.text({box.x - 5.0, box.y + box.height},
+              fmt::format("{}", panel.first_neuron + std::max<std::int64_t>(panel.neurons, 1) - 1),
               {.size = 9.0, .anchor = Anchor::kEnd});
 }
 
@@ -92,7 +96,8 @@ void draw_tokens(Canvas& canvas, const Raster& raster, const Box& box) {
   if (!labels) {
     for (const double tick : axis_ticks(0.0, static_cast<double>(raster.tokens), false)) {
       if (tick > static_cast<double>(raster.tokens) || tick != std::floor(tick)) continue;
-      canvas.text({box.x + tick * step, bottom + 14.0}, fmt::format("{:g}", tick), {.size = 10.0, .anchor = Anchor::kMiddle});
+      canvas.text({box.x + tick * step, bottom + 14.0}, fmt::format("{:g}", tick),
+                  {.size = 10.0, .anchor = Anchor::kMiddle});
     }
   }
   canvas.text({box.x + 0.5 * box.width, bottom + kBottom - 10.0}, "token", {.size = 12.0, .anchor = Anchor::kMiddle});

@@ -55,7 +55,8 @@ Extent x_extent(const ChartFigure& figure) {
     }
   }
   Extent extent = extent_of(values, figure.log_x);
-  const bool only_dots = std::all_of(figure.curves.begin(), figure.curves.end(), [](const Curve& curve) { return curve.style == CurveStyle::kDots; });
+  const bool only_dots = std::all_of(figure.curves.begin(), figure.curves.end(),
+                                     [](const Curve& curve) { return curve.style == CurveStyle::kDots; });
   if (only_dots && !figure.log_x) {  // no dot on the edge
     const double room = 0.1 * (extent.high - extent.low);
     extent.low -= room;
@@ -90,7 +91,8 @@ class Drawing {
 
   std::string draw(std::string_view css_class) const {
     std::string svg = fmt::format(
-        "<svg class=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\" tabindex=\"0\" aria-label=\"{}\" data-left=\"{}\" data-right=\"{}\">\n",
+        "<svg class=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\" tabindex=\"0\" aria-label=\"{}\" data-left=\"{}\" "
+        "data-right=\"{}\">\n",
         css_class, width_, height_, escape_html(figure_.title), left(), right());
     svg += axes();
     // What lies above the axis is cut off by a picture within the picture.
@@ -113,17 +115,21 @@ class Drawing {
     const int x_ticks = static_cast<int>(width_ / 80.0);
     for (const double tick : axis_ticks(x_.low, x_.high, x_.logarithmic, x_ticks)) {
       if (tick > x_.high || tick < x_.low) continue;
-      svg += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" y2=\"{2}\"/>", at_x(tick), kMarginTop, bottom());
-      svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", at_x(tick), bottom() + 16.0, tick_label(tick));
+      svg += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" y2=\"{2}\"/>", at_x(tick),
+                         kMarginTop, bottom());
+      svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", at_x(tick), bottom() + 16.0,
+                         tick_label(tick));
     }
     for (const double tick : axis_ticks(y_.low, y_.high, y_.logarithmic, 5)) {
       if (tick > y_.high || tick < y_.low) continue;
-      svg += fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>", left(), right(), at_y(tick));
-      svg += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", left() - 6.0, at_y(tick) + 4.0, tick_label(tick));
+      svg += fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>", left(), right(),
+                         at_y(tick));
+      svg += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", left() - 6.0, at_y(tick) + 4.0,
+                         tick_label(tick));
     }
     svg += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\"/>", left(), right(), bottom());
-    svg += fmt::format("<text x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", 0.5 * (left() + right()), height_ - 6.0,
-                       escape_html(figure_.x_label));
+    svg += fmt::format("<text x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", 0.5 * (left() + right()),
+                       height_ - 6.0, escape_html(figure_.x_label));
     return svg;
   }
 
@@ -137,7 +143,8 @@ class Drawing {
       if (shown) path += fmt::format("{}{:.1f} {:.1f}", drawing ? "L" : "M", at_x(p.x), at_y(p.y));
       if (shown && (has_dots || curve.points.size() == 1)) {
         const double radius = curve.style == CurveStyle::kDots ? 6.0 : 3.0;
-        dots += fmt::format("<circle class=\"dot c{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"/>", color_of(curve), at_x(p.x), at_y(p.y), radius);
+        dots += fmt::format("<circle class=\"dot c{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"/>", color_of(curve),
+                            at_x(p.x), at_y(p.y), radius);
       }
       drawing = shown;
     }
@@ -176,7 +183,8 @@ std::string script_data(const ChartFigure& figure) {
     for (const Point& p : curve.points) {
       if (shows(figure, p)) points.push_back({p.x, Json::parse(fmt::format("{:.6g}", p.y))});
     }
-    json["series"].push_back({{"name", displayable(curve.name)}, {"color", curve.color % 7}, {"points", std::move(points)}});
+    json["series"].push_back(
+        {{"name", displayable(curve.name)}, {"color", curve.color % 7}, {"points", std::move(points)}});
   }
   return fmt::format("<script type=\"application/json\">{}</script>\n", escape_script(json.dump()));
 }
@@ -187,7 +195,8 @@ const Point* point_near(const ChartFigure& figure, const Curve& curve, double x,
   const auto distance = [&](const Point& p) { return std::abs(extent.fraction(p.x) - extent.fraction(x)); };
   const Point* nearest = nullptr;
   for (const Point& p : curve.points) {
-    if (shows(figure, p) && distance(p) < kNear && (nearest == nullptr || distance(p) < distance(*nearest))) nearest = &p;
+    if (shows(figure, p) && distance(p) < kNear && (nearest == nullptr || distance(p) < distance(*nearest)))
+      nearest = &p;
   }
   return nearest;
 }
@@ -225,8 +234,9 @@ std::string ChartFigure::draw() const {
   const bool empty = std::none_of(curves.begin(), curves.end(), [&](const Curve& curve) {
     return std::any_of(curve.points.begin(), curve.points.end(), [&](const Point& p) { return shows(*this, p); });
   });
-  std::string html = fmt::format("<figure class=\"{}\"><figcaption>{} <span>{}</span></figcaption>\n",
-                                 std::string(empty ? "" : "chart") + (hero ? " hero" : ""), escape_html(title), escape_html(remark));
+  std::string html =
+      fmt::format("<figure class=\"{}\"><figcaption>{} <span>{}</span></figcaption>\n",
+                  std::string(empty ? "" : "chart") + (hero ? " hero" : ""), escape_html(title), escape_html(remark));
   if (empty) return html + "<p class=\"soft\">Nothing yet.</p></figure>\n";
   html += legend(*this);
   if (hero) html += Drawing(*this, 1240.0, 400.0).draw("large");

@@ -26,8 +26,8 @@ struct ChartFigure {
   std::vector<Curve> curves;
   bool log_x = false;
   bool log_y = false;
-  bool hero = false;          // as wide as the page
-  double ignored_start = 0.0; // share of the x axis whose points do not stretch the y axis: they may lie above
+  bool hero = false;           // as wide as the page
+  double ignored_start = 0.0;  // share of the x axis whose points do not stretch the y axis: they may lie above
 
   // HTML. "Nothing yet" where no point is finite.
   std::string draw() const;

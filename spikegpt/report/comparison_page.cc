@@ -26,8 +26,9 @@ ComparedModel mean_of(const Comparison& comparison, const std::string& arch) {
   ComparedModel mean;
   mean.arch = arch;
   double count = 0.0;
-  constexpr Field kFields[] = {&ComparedModel::bits,         &ComparedModel::firing_rate,   &ComparedModel::joules_twin, &ComparedModel::joules_paper,
-                               &ComparedModel::joules_needed, &ComparedModel::dense_speed, &ComparedModel::event_speed};
+  constexpr Field kFields[] = {&ComparedModel::bits,         &ComparedModel::firing_rate,   &ComparedModel::joules_twin,
+                               &ComparedModel::joules_paper, &ComparedModel::joules_needed, &ComparedModel::dense_speed,
+                               &ComparedModel::event_speed};
   for (const ComparedModel& model : comparison.models) {
     if (model.arch != arch) continue;
     for (const Field field : kFields) mean.*field += model.*field;
@@ -58,7 +59,8 @@ std::vector<std::string> row_of(const std::string& name, const ComparedModel& m,
 }
 
 // Quality against another figure, a colour an architecture.
-ChartFigure scatter(const Comparison& comparison, const char* title, const std::string& x_label, const std::function<double(const ComparedModel&)>& x,
+ChartFigure scatter(const Comparison& comparison, const char* title, const std::string& x_label,
+                    const std::function<double(const ComparedModel&)>& x,
                     const std::function<double(const ComparedModel&)>& y) {
   ChartFigure chart;
   chart.title = title;
@@ -95,11 +97,14 @@ std::string charts_of(const Comparison& comparison) {
 
 HtmlTable comparison_table(const Comparison& comparison) {
   HtmlTable table;
-  table.header = {"model",           "parameters",      "held-out bits/" + comparison.unit, "to rwkv",      "firing",
-                  "(a) twin, uJ",    "(b) paper's, uJ", "(c) needed, uJ",                   "dense tok/s", "event tok/s"};
+  table.header = {"model",           "parameters",     "held-out bits/" + comparison.unit,
+                  "to rwkv",         "firing",         "(a) twin, uJ",
+                  "(b) paper's, uJ", "(c) needed, uJ", "dense tok/s",
+                  "event tok/s"};
   for (const ComparedModel& model : comparison.models) {
-    const auto dense = std::find_if(comparison.models.begin(), comparison.models.end(),
-                                    [&](const ComparedModel& other) { return other.arch == "rwkv" && other.seed == model.seed; });
+    const auto dense =
+        std::find_if(comparison.models.begin(), comparison.models.end(),
+                     [&](const ComparedModel& other) { return other.arch == "rwkv" && other.seed == model.seed; });
     table.rows.push_back(row_of(model.name(), model, dense == comparison.models.end() ? nullptr : &*dense));
   }
   const std::vector<std::string> archs = archs_of(comparison);
@@ -116,7 +121,8 @@ HtmlTable comparison_table(const Comparison& comparison) {
 
 std::string comparison_markdown(const Comparison& comparison) {
   const HtmlTable table = comparison_table(comparison);
-  std::string text = fmt::format("# {}\n\n{}\n\n| {} |\n|", comparison.title, comparison.about, fmt::join(table.header, " | "));
+  std::string text =
+      fmt::format("# {}\n\n{}\n\n| {} |\n|", comparison.title, comparison.about, fmt::join(table.header, " | "));
   for (std::size_t i = 0; i < table.header.size(); ++i) text += i == 0 ? " --- |" : " ---: |";
   for (const auto& row : table.rows) text += fmt::format("\n| {} |", fmt::join(row, " | "));
   return text + "\n";
@@ -131,12 +137,14 @@ std::string comparison_page(const Comparison& comparison) {
     run.unit = comparison.unit;
     runs.push_back(std::move(run));
   }
-  const std::string body = fmt::format("<h1>{}</h1>\n<p>{}</p>\n", escape_html(comparison.title), escape_html(comparison.about)) +
-                           comparison_table(comparison).draw() +
-                           "<p class=\"soft\">Energy per " + escape_html(comparison.unit) +
-                           ", products and element-wise work, 45 nm prices: (a) the non-spiking twin, every product in multiply-accumulates; (b) the paper's way, "
-                           "as if every product read spikes; (c) what the network needs. A model of a chip, not a measurement.</p>\n<h2>Against each other</h2>\n" +
-                           charts_of(comparison) + "<h2>Learning</h2>\n" + run_charts(runs);
+  const std::string body =
+      fmt::format("<h1>{}</h1>\n<p>{}</p>\n", escape_html(comparison.title), escape_html(comparison.about)) +
+      comparison_table(comparison).draw() + "<p class=\"soft\">Energy per " + escape_html(comparison.unit) +
+      ", products and element-wise work, 45 nm prices: (a) the non-spiking twin, every product in "
+      "multiply-accumulates; (b) the paper's way, "
+      "as if every product read spikes; (c) what the network needs. A model of a chip, not a "
+      "measurement.</p>\n<h2>Against each other</h2>\n" +
+      charts_of(comparison) + "<h2>Learning</h2>\n" + run_charts(runs);
   return html_page(comparison.title, body);
 }
 

@@ -14,14 +14,14 @@ struct ComparedModel {
   std::string arch;
   std::uint64_t seed = 0;
   std::int64_t parameters = 0;
-  double bits = 0.0;          // held-out, per token
-  double firing_rate = 0.0;   // 0 without neurons
-  double joules_twin = 0.0;   // per token: the three accounts of docs/energy.md
+  double bits = 0.0;         // held-out, per token
+  double firing_rate = 0.0;  // 0 without neurons
+  double joules_twin = 0.0;  // per token: the three accounts of docs/energy.md
   double joules_paper = 0.0;
   double joules_needed = 0.0;
-  double dense_speed = 0.0;   // tokens per second, decoding one by one
+  double dense_speed = 0.0;  // tokens per second, decoding one by one
   double event_speed = 0.0;
-  RunLog log;                 // of its training
+  RunLog log;  // of its training
 
   std::string name() const { return arch + ", seed " + std::to_string(seed); }
 };

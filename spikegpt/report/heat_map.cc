@@ -49,22 +49,28 @@ std::string HeatMap::draw() const {
   const std::vector<std::size_t> picked = chosen(columns.size());
   const double cell = (kWidth - kLeft) / static_cast<double>(std::max<std::size_t>(picked.size(), 1));
   const double height = kRowHeight * static_cast<double>(rows.size()) + kBottom;
-  std::string svg = fmt::format("<svg class=\"only\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", kWidth, height, escape_html(title));
+  std::string svg = fmt::format("<svg class=\"only\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", kWidth,
+                                height, escape_html(title));
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const double y = kRowHeight * static_cast<double>(r);
-    svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kLeft - 6.0, y + 12.0, escape_html(rows[r]));
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kLeft - 6.0, y + 12.0,
+                       escape_html(rows[r]));
     for (std::size_t i = 0; i < picked.size(); ++i) {
       const double value = values[r][picked[i]];
-      svg += fmt::format("<rect class=\"heat\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\" fill-opacity=\"{:.3f}\"><title>{}, {}: {}</title></rect>",
-                         kLeft + cell * static_cast<double>(i), y, std::max(1.0, cell - 0.6), kRowHeight - 1.0,
-                         std::isfinite(value) ? value / largest : 0.0, escape_html(rows[r]), escape_html(columns[picked[i]]), percent(value));
+      svg += fmt::format(
+          "<rect class=\"heat\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\" "
+          "fill-opacity=\"{:.3f}\"><title>{}, {}: {}</title></rect>",
+          kLeft + cell * static_cast<double>(i), y, std::max(1.0, cell - 0.6), kRowHeight - 1.0,
+          std::isfinite(value) ? value / largest : 0.0, escape_html(rows[r]), escape_html(columns[picked[i]]),
+          percent(value));
     }
     svg += "\n";
   }
   if (!picked.empty()) {
     svg += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>", kLeft, height - 6.0, escape_html(columns[picked.front()]));
     if (picked.size() > 1) {
-      svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kWidth, height - 6.0, escape_html(columns[picked.back()]));
+      svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kWidth, height - 6.0,
+                         escape_html(columns[picked.back()]));
     }
   }
   return fmt::format("<figure><figcaption>{} <span>{}</span></figcaption>\n{}</svg>\n{}</figure>\n", escape_html(title),

@@ -50,7 +50,8 @@ std::string HtmlTable::draw() const {
 }
 
 std::string folded(std::string_view summary, std::string_view content, bool open) {
-  return fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", open ? " open" : "", escape_html(summary), content);
+  return fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", open ? " open" : "", escape_html(summary),
+                     content);
 }
 
 std::string html_page(std::string_view title, std::string_view body) {

@@ -7,7 +7,8 @@
 
 namespace spikegpt {
 
-// For element content and quoted attributes. What is no UTF-8, and control characters but line feeds and tabs, become U+FFFD.
+// For element content and quoted attributes. What is no UTF-8, and control characters but line feeds and tabs, become
+// U+FFFD.
 std::string escape_html(std::string_view text);
 
 // JSON text that may stand in a script element.

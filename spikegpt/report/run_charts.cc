@@ -46,7 +46,8 @@ std::size_t color_of(std::span<const ReportedRun> runs, std::size_t run, std::si
 
 ChartFigure loss_chart(std::span<const ReportedRun> runs) {
   ChartFigure chart;
-  const bool same_unit = std::all_of(runs.begin(), runs.end(), [&](const auto& run) { return run.unit == runs[0].unit; });
+  const bool same_unit =
+      std::all_of(runs.begin(), runs.end(), [&](const auto& run) { return run.unit == runs[0].unit; });
   chart.title = fmt::format("Loss, bits per {}", same_unit ? runs[0].unit : "token");
   chart.remark = "training: running mean, each step faint; held-out: with dots";
   chart.x_label = "step";
@@ -56,7 +57,8 @@ ChartFigure loss_chart(std::span<const ReportedRun> runs) {
     const std::vector<Point> bits = step_points(runs[i].log, &StepLine::bits);
     chart.curves.push_back({"", thinned(bits, kMaxPoints), color_of(runs, i, 0), CurveStyle::kFaint});
     chart.curves.push_back({training_name(runs, i), smooth(bits), color_of(runs, i, 0), CurveStyle::kLine});
-    chart.curves.push_back({held_out_name(runs, i), thinned(evaluation_points(runs[i].log, &EvaluationLine::bits), kMaxPoints),
+    chart.curves.push_back({held_out_name(runs, i),
+                            thinned(evaluation_points(runs[i].log, &EvaluationLine::bits), kMaxPoints),
                             color_of(runs, i, 1), CurveStyle::kLineAndDots});
   }
   return chart;
@@ -78,8 +80,8 @@ ChartFigure step_chart(std::span<const ReportedRun> runs, const StepChart& what)
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::vector<Point> points = step_points(runs[i].log, what.field);
     if (what.is_noisy) chart.curves.push_back({"", thinned(points, kMaxPoints), i, CurveStyle::kFaint});
-    chart.curves.push_back({runs.size() == 1 ? what.title : runs[i].log.name, what.is_noisy ? smooth(points) : thinned(points, kMaxPoints), i,
-                            CurveStyle::kLine});
+    chart.curves.push_back({runs.size() == 1 ? what.title : runs[i].log.name,
+                            what.is_noisy ? smooth(points) : thinned(points, kMaxPoints), i, CurveStyle::kLine});
   }
   return chart;
 }
@@ -99,8 +101,12 @@ ChartFigure firing_chart(std::span<const ReportedRun> runs) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::vector<Point> training = step_points(runs[i].log, &StepLine::firing_rate);
     const std::vector<Point> held_out = evaluation_points(runs[i].log, &EvaluationLine::firing_rate);
-    if (fires(training)) chart.curves.push_back({training_name(runs, i), percent(smooth(training)), color_of(runs, i, 0), CurveStyle::kLine});
-    if (fires(held_out)) chart.curves.push_back({held_out_name(runs, i), percent(held_out), color_of(runs, i, 1), CurveStyle::kLineAndDots});
+    if (fires(training))
+      chart.curves.push_back(
+          {training_name(runs, i), percent(smooth(training)), color_of(runs, i, 0), CurveStyle::kLine});
+    if (fires(held_out))
+      chart.curves.push_back(
+          {held_out_name(runs, i), percent(held_out), color_of(runs, i, 1), CurveStyle::kLineAndDots});
   }
   return chart;
 }
@@ -133,7 +139,7 @@ std::string run_charts(std::span<const ReportedRun> runs) {
 
 std::string site_charts(const RunLog& log) {
   std::vector<std::string> columns;
-  std::vector<std::string> kinds;                                      // in the order of a forward pass
+  std::vector<std::string> kinds;                                           // in the order of a forward pass
   std::map<std::string, std::map<std::string, std::vector<double>>> rates;  // kind, site
   std::map<std::string, std::vector<std::string>> order;
   for (const EvaluationLine& evaluation : log.evaluations) {

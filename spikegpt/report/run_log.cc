@@ -26,16 +26,16 @@ std::string text(const Json& json, const char* key) {
 
 SessionLine session_of(const Json& line) {
   const Json& session = line["session"];
-  SessionLine begun = {number(line, "step"), text(session, "host"), text(session, "simd"), text(session, "precision"),
-                       number(session, "threads"), 0};
+  SessionLine begun = {number(line, "step"),       text(session, "host"),      text(session, "simd"),
+                       text(session, "precision"), number(session, "threads"), 0};
   const auto time = session.find("unix_time");
   if (time != session.end() && time->is_number_integer()) begun.unix_time = time->get<std::int64_t>();
   return begun;
 }
 
 EvaluationLine evaluation_of(const Json& line) {
-  EvaluationLine evaluation = {number(line, "step"), number(line, "valid_bits"), number(line, "valid_firing_rate"),
-                               number(line, "seconds"), {}};
+  EvaluationLine evaluation = {
+      number(line, "step"), number(line, "valid_bits"), number(line, "valid_firing_rate"), number(line, "seconds"), {}};
   const auto sites = line.find("site_firing_rates");
   if (sites == line.end() || !sites->is_object()) return evaluation;
   for (const auto& [name, rate] : sites->items()) {
@@ -49,8 +49,9 @@ bool take(const Json& line, RunLog& log) {
   if (!line.is_object() || std::isnan(number(line, "step"))) return false;
   const double step = number(line, "step");
   if (line.contains("loss")) {
-    log.steps.push_back({step, number(line, "bits"), number(line, "grad_norm"), number(line, "lr"), number(line, "firing_rate"),
-                         number(line, "tokens"), number(line, "tokens_per_second"), number(line, "seconds")});
+    log.steps.push_back({step, number(line, "bits"), number(line, "grad_norm"), number(line, "lr"),
+                         number(line, "firing_rate"), number(line, "tokens"), number(line, "tokens_per_second"),
+                         number(line, "seconds")});
   } else if (line.contains("valid_loss")) {
     log.evaluations.push_back(evaluation_of(line));
   } else if (line.contains("sample")) {
@@ -70,12 +71,16 @@ void read_metrics(const std::filesystem::path& path, RunLog& log) {
   std::size_t damaged = 0;
   const bool whole = content.empty() || content.ends_with('\n');
   const auto end = content.rfind('\n');
-  for_each_line(content.substr(0, end == std::string::npos ? 0 : end + 1), [&](std::size_t number, std::string_view line) {
-    if (take(Json::parse(line, nullptr, false), log)) return;
-    if (++damaged <= kFaultsNamed) log.faults.push_back(fmt::format("metrics.jsonl, line {}: damaged, left out", number));
-  });
-  if (damaged > kFaultsNamed) log.faults.push_back(fmt::format("metrics.jsonl: {} further damaged lines", damaged - kFaultsNamed));
-  if (!whole) log.faults.push_back("metrics.jsonl: the last line is not complete; it is being written, or the run was killed");
+  for_each_line(content.substr(0, end == std::string::npos ? 0 : end + 1),
+                [&](std::size_t number, std::string_view line) {
+                  if (take(Json::parse(line, nullptr, false), log)) return;
+                  if (++damaged <= kFaultsNamed)
+                    log.faults.push_back(fmt::format("metrics.jsonl, line {}: damaged, left out", number));
+                });
+  if (damaged > kFaultsNamed)
+    log.faults.push_back(fmt::format("metrics.jsonl: {} further damaged lines", damaged - kFaultsNamed));
+  if (!whole)
+    log.faults.push_back("metrics.jsonl: the last line is not complete; it is being written, or the run was killed");
 }
 
 void read_settings(const std::filesystem::path& path, RunLog& log) {
@@ -91,9 +96,11 @@ void find_weights(const std::filesystem::path& folder, RunLog& log) {
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints", failure)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file(failure) && !name.ends_with(".tmp")) log.checkpoints.push_back({"checkpoints/" + name, entry.file_size(failure)});
+    if (entry.is_regular_file(failure) && !name.ends_with(".tmp"))
+      log.checkpoints.push_back({"checkpoints/" + name, entry.file_size(failure)});
   }
-  std::sort(log.checkpoints.begin(), log.checkpoints.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(log.checkpoints.begin(), log.checkpoints.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
   for (const char* name : {"model.safetensors", "best/model.safetensors"}) {
     const std::uintmax_t bytes = std::filesystem::file_size(folder / name, failure);
     if (!failure) log.checkpoints.push_back({name, bytes});
@@ -134,12 +141,14 @@ std::string RunLog::setting(const char* part, const char* key) const {
 RunLog read_run(const std::filesystem::path& folder) {
   std::error_code failure;
   if (!std::filesystem::is_directory(folder, failure)) {
-    throw Error(ErrorKind::kNotFound, "{} is not a folder; expected that of a training run (spikegpt train --out)", folder.string());
+    throw Error(ErrorKind::kNotFound, "{} is not a folder; expected that of a training run (spikegpt train --out)",
+                folder.string());
   }
   const bool has_metrics = std::filesystem::exists(folder / "metrics.jsonl");
   const bool has_settings = std::filesystem::exists(folder / "train.json");
   if (!has_metrics && !has_settings) {
-    throw Error(ErrorKind::kNotFound, "{} holds no training run: it has neither metrics.jsonl nor train.json", folder.string());
+    throw Error(ErrorKind::kNotFound, "{} holds no training run: it has neither metrics.jsonl nor train.json",
+                folder.string());
   }
   RunLog log;
   const std::filesystem::path absolute = std::filesystem::absolute(folder).lexically_normal();

@@ -1,5 +1,5 @@
-// What a training run left in its folder: metrics.jsonl, train.json, checkpoints (docs/formats.md). Reads whatever is there, also of a run
-// that is under way, was killed, or has damaged lines.
+// What a training run left in its folder: metrics.jsonl, train.json, checkpoints (docs/formats.md). Reads whatever is
+// there, also of a run that is under way, was killed, or has damaged lines.
 #pragma once
 
 #include <cstdint>

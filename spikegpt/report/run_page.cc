@@ -20,7 +20,9 @@ std::string figure(double value, const char* format = "{:.4f}") {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
 }
 
-std::string percent(double value) { return std::isfinite(value) && value > 0.0 ? fmt::format("{:.1f} %", 100.0 * value) : "-"; }
+std::string percent(double value) {
+  return std::isfinite(value) && value > 0.0 ? fmt::format("{:.1f} %", 100.0 * value) : "-";
+}
 
 std::string time_span(double seconds) {
   if (!std::isfinite(seconds)) return "-";
@@ -42,14 +44,17 @@ std::string megabytes(std::uintmax_t bytes) { return fmt::format("{:.1f} MB", 1e
 double tokens_seen(const RunLog& log) { return log.steps.empty() ? 0.0 : log.last_step() * log.steps.back().tokens; }
 
 std::string size_of(const ReportedRun& run) {
-  const std::string shape = fmt::format("{} {} x {}", run.log.setting("model", "arch"), run.log.setting("model", "n_layer"), run.log.setting("model", "n_embd"));
-  return run.parameters > 0 ? fmt::format("{}, {:.2f} M parameters", shape, 1e-6 * static_cast<double>(run.parameters)) : shape;
+  const std::string shape = fmt::format("{} {} x {}", run.log.setting("model", "arch"),
+                                        run.log.setting("model", "n_layer"), run.log.setting("model", "n_embd"));
+  return run.parameters > 0 ? fmt::format("{}, {:.2f} M parameters", shape, 1e-6 * static_cast<double>(run.parameters))
+                            : shape;
 }
 
 std::string progress_of(const RunLog& log) {
   const std::string step = figure(log.last_step(), "{:.0f}");
   const std::string minutes = log.setting("train", "minutes");
-  if (minutes != "-" && minutes != "0.0") return fmt::format("{} ({} of {} min)", step, time_span(log.seconds()), minutes);
+  if (minutes != "-" && minutes != "0.0")
+    return fmt::format("{} ({} of {} min)", step, time_span(log.seconds()), minutes);
   return fmt::format("{} of {}", step, log.setting("train", "steps"));
 }
 
@@ -75,7 +80,8 @@ std::vector<Figure> figures_of(const ReportedRun& run) {
 std::string tiles(const ReportedRun& run) {
   std::string html = "<div class=\"tiles\">\n";
   for (const Figure& tile : figures_of(run)) {
-    html += fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", escape_html(tile.value), escape_html(tile.name));
+    html += fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", escape_html(tile.value),
+                        escape_html(tile.name));
   }
   return html + "</div>\n";
 }
@@ -84,8 +90,10 @@ std::string overview(std::span<const ReportedRun> runs) {
   HtmlTable table;
   table.header = {"run", "model"};
   const std::vector<Figure> names = figures_of(runs[0]);
-  const bool same_unit = std::all_of(runs.begin(), runs.end(), [&](const auto& run) { return run.unit == runs[0].unit; });
-  for (std::size_t i = 0; i < names.size(); ++i) table.header.push_back(i == 0 && !same_unit ? "held-out bits per token" : names[i].name);
+  const bool same_unit =
+      std::all_of(runs.begin(), runs.end(), [&](const auto& run) { return run.unit == runs[0].unit; });
+  for (std::size_t i = 0; i < names.size(); ++i)
+    table.header.push_back(i == 0 && !same_unit ? "held-out bits per token" : names[i].name);
   for (const ReportedRun& run : runs) {
     table.rows.push_back({run.log.name, size_of(run)});
     for (const Figure& cell : figures_of(run)) table.rows.back().push_back(cell.value);
@@ -118,7 +126,8 @@ std::string settings_table(std::span<const ReportedRun> runs) {
     }
   }
   table.marked.assign(differing, true);
-  const char* const meaning = runs.size() == 1 ? "differing from the default of its architecture" : "differing from the default, or between the runs";
+  const char* const meaning = runs.size() == 1 ? "differing from the default of its architecture"
+                                               : "differing from the default, or between the runs";
   return fmt::format("<h2>Settings</h2>\n<p class=\"soft\">Marked, and first: {}.</p>\n", meaning) +
          folded("all settings", table.draw(), true);
 }
@@ -130,19 +139,23 @@ std::string samples_of(const RunLog& log) {
   const std::size_t shown = std::min(count, kSamplesShown);
   for (std::size_t i = 0; i < shown; ++i) {
     const TextLine& sample = log.samples[shown == 1 ? count - 1 : (shown - 1 - i) * (count - 1) / (shown - 1)];
-    html += folded(fmt::format("step {:.0f}", sample.step), fmt::format("<pre>{}</pre>\n", escape_html(sample.text)), i == 0);
+    html += folded(fmt::format("step {:.0f}", sample.step), fmt::format("<pre>{}</pre>\n", escape_html(sample.text)),
+                   i == 0);
   }
-  const std::string left_out = shown < count ? fmt::format("<p class=\"soft\">{} of {}, evenly spread.</p>\n", shown, count) : "";
+  const std::string left_out =
+      shown < count ? fmt::format("<p class=\"soft\">{} of {}, evenly spread.</p>\n", shown, count) : "";
   return "<h3>What it wrote</h3>\n" + left_out + html;
 }
 
 std::string history_of(const RunLog& log) {
   std::string html;
-  for (const TextLine& note : log.notes) html += fmt::format("<li>step {:.0f}: {}</li>\n", note.step, escape_html(note.text));
+  for (const TextLine& note : log.notes)
+    html += fmt::format("<li>step {:.0f}: {}</li>\n", note.step, escape_html(note.text));
   for (std::size_t i = 0; i < log.sessions.size(); ++i) {
     const SessionLine& session = log.sessions[i];
-    html += fmt::format("<li>{} at step {:.0f}: {} on {}, {:.0f} threads, {}, {} products</li>\n", i == 0 ? "begun" : "resumed", session.step,
-                        moment(session.unix_time), escape_html(session.host.empty() ? "an unnamed machine" : session.host), session.threads,
+    html += fmt::format("<li>{} at step {:.0f}: {} on {}, {:.0f} threads, {}, {} products</li>\n",
+                        i == 0 ? "begun" : "resumed", session.step, moment(session.unix_time),
+                        escape_html(session.host.empty() ? "an unnamed machine" : session.host), session.threads,
                         escape_html(session.simd), escape_html(session.precision));
   }
   return html.empty() ? "" : "<h3>Notes and sessions</h3>\n<ul class=\"notes\">\n" + html + "</ul>\n";
@@ -164,7 +177,8 @@ std::string faults_of(const RunLog& log) {
 
 std::string details_of(const ReportedRun& run) {
   std::string html;
-  if (const std::string sites = site_charts(run.log); !sites.empty()) html += "<h3>Firing rates by layer</h3>\n" + sites;
+  if (const std::string sites = site_charts(run.log); !sites.empty())
+    html += "<h3>Firing rates by layer</h3>\n" + sites;
   return html + samples_of(run.log) + history_of(run.log) + checkpoints_of(run.log);
 }
 
@@ -174,9 +188,10 @@ std::string run_page(std::span<const ReportedRun> runs) {
   ensure(!runs.empty(), "a page of some run");
   if (runs.size() == 1) {
     const ReportedRun& run = runs[0];
-    const std::string body = fmt::format("<h1>{}</h1>\n<p class=\"soft\">{}; text: {}</p>\n", escape_html(run.log.name), escape_html(size_of(run)),
-                                         escape_html(run.log.setting("run", "data"))) +
-                             faults_of(run.log) + tiles(run) + run_charts(runs) + details_of(run) + settings_table(runs);
+    const std::string body = fmt::format("<h1>{}</h1>\n<p class=\"soft\">{}; text: {}</p>\n", escape_html(run.log.name),
+                                         escape_html(size_of(run)), escape_html(run.log.setting("run", "data"))) +
+                             faults_of(run.log) + tiles(run) + run_charts(runs) + details_of(run) +
+                             settings_table(runs);
     return html_page(run.log.name, body);
   }
   std::string body = fmt::format("<h1>{} training runs</h1>\n", runs.size());

@@ -19,16 +19,13 @@ Utf8Step step_before(std::string_view text, std::size_t end) {
   return {};
 }
 
-bool is_space(const Utf8Step& step) {
-  return step.valid && classify(step.code_point) == CharacterClass::kSpace;
-}
+bool is_space(const Utf8Step& step) { return step.valid && classify(step.code_point) == CharacterClass::kSpace; }
 
 bool is_word(const Utf8Step& step) { return step.valid && is_word_character(step.code_point); }
 
 }  // namespace
 
-AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens)
-    : tokens_(std::move(tokens)), nodes_(1) {
+AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), nodes_(1) {
   for (std::size_t token = 0; token < tokens_.size(); ++token) insert(static_cast<int>(token));
 }
 
@@ -40,8 +37,8 @@ void AddedTokenFinder::insert(int token) {
   for (const char c : content) {
     const auto byte = static_cast<unsigned char>(c);
     auto& children = nodes_[node].children;
-    const auto child = std::find_if(children.begin(), children.end(),
-                                    [&](const auto& entry) { return entry.first == byte; });
+    const auto child =
+        std::find_if(children.begin(), children.end(), [&](const auto& entry) { return entry.first == byte; });
     if (child != children.end()) {
       node = static_cast<std::size_t>(child->second);
       continue;
@@ -58,8 +55,8 @@ int AddedTokenFinder::longest_at(std::string_view text, std::size_t at) const {
   for (std::size_t node = 0; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text[at]);
     const auto& children = nodes_[node].children;
-    const auto child = std::find_if(children.begin(), children.end(),
-                                    [&](const auto& entry) { return entry.first == byte; });
+    const auto child =
+        std::find_if(children.begin(), children.end(), [&](const auto& entry) { return entry.first == byte; });
     if (child == children.end()) break;
     node = static_cast<std::size_t>(child->second);
     if (nodes_[node].token >= 0) longest = nodes_[node].token;
@@ -67,14 +64,13 @@ int AddedTokenFinder::longest_at(std::string_view text, std::size_t at) const {
   return longest;
 }
 
-bool AddedTokenFinder::stands_alone(std::string_view text, std::size_t start,
-                                    std::size_t end) const {
+bool AddedTokenFinder::stands_alone(std::string_view text, std::size_t start, std::size_t end) const {
   if (start > 0 && is_word(step_before(text, start))) return false;
   return end == text.size() || !is_word(decode_utf8(text.substr(end)));
 }
 
-AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size_t done,
-                                                Match match, const AddedToken& token) {
+AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size_t done, Match match,
+                                                const AddedToken& token) {
   while (token.lstrip && match.start > done) {
     const Utf8Step step = step_before(text, match.start);
     if (!is_space(step)) break;
@@ -88,8 +84,7 @@ AddedTokenFinder::Match AddedTokenFinder::widen(std::string_view text, std::size
   return match;
 }
 
-AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_t from,
-                                               std::size_t done) const {
+AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_t from, std::size_t done) const {
   const Match none = {text.size(), text.size(), text.size(), -1};
   if (tokens_.empty()) return none;
   for (std::size_t at = from; at < text.size(); ++at) {

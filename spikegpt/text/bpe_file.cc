@@ -49,15 +49,15 @@ std::pair<std::string, std::string> read_pair(const JsonPlace& place) {
       return {line.substr(0, space), line.substr(space + 1)};
     }
   }
-  throw Error(ErrorKind::kCorruptFile, "{} is {}; expected two tokens, \"a b\" or [\"a\", \"b\"]",
-              place.name(), show_text(place.value().dump()));
+  throw Error(ErrorKind::kCorruptFile, "{} is {}; expected two tokens, \"a b\" or [\"a\", \"b\"]", place.name(),
+              show_text(place.value().dump()));
 }
 
 TokenId id_of(const Ids& ids, const std::string& spelling, const JsonPlace& place) {
   const auto found = ids.find(spelling);
   if (found != ids.end()) return found->second;
-  throw Error(ErrorKind::kCorruptFile, "{} ({}): the token \"{}\" is not in the vocabulary",
-              place.name(), show_text(place.value().dump()), show_text(spelling));
+  throw Error(ErrorKind::kCorruptFile, "{} ({}): the token \"{}\" is not in the vocabulary", place.name(),
+              show_text(place.value().dump()), show_text(spelling));
 }
 
 std::vector<Merge> read_merges(const JsonPlace& list, const Ids& ids) {
@@ -67,8 +67,7 @@ std::vector<Merge> read_merges(const JsonPlace& list, const Ids& ids) {
   for (std::size_t i = 0; i < count; ++i) {
     const JsonPlace place = list.element(i);
     const auto [left, right] = read_pair(place);
-    merges.push_back(
-        {id_of(ids, left, place), id_of(ids, right, place), id_of(ids, left + right, place)});
+    merges.push_back({id_of(ids, left, place), id_of(ids, right, place), id_of(ids, left + right, place)});
   }
   return merges;
 }
@@ -94,9 +93,8 @@ void place_token(BpeDefinition& bpe, std::vector<bool>& taken, TokenId id, std::
                  const std::string& where) {
   const auto at = static_cast<std::size_t>(id);
   if (at >= taken.size() || taken[at]) {
-    throw Error(ErrorKind::kCorruptFile, "{} has the id {}, {}; ids must be 0 to {}, each once",
-                where, id, at >= taken.size() ? "which leaves a gap" : "which another token has",
-                taken.size() - 1);
+    throw Error(ErrorKind::kCorruptFile, "{} has the id {}, {}; ids must be 0 to {}, each once", where, id,
+                at >= taken.size() ? "which leaves a gap" : "which another token has", taken.size() - 1);
   }
   taken[at] = true;
   bpe.tokens[at] = std::move(bytes);
@@ -115,14 +113,13 @@ void place_tokens(BpeDefinition& bpe, const Ids& ids, const std::string& file) {
     bpe.beside_merging[static_cast<std::size_t>(id)] = !bytes;
   }
   for (const AddedToken& token : bpe.added) {
-    const std::string where =
-        fmt::format("{}: the added token \"{}\"", file, show_text(token.content));
+    const std::string where = fmt::format("{}: the added token \"{}\"", file, show_text(token.content));
     const auto known = ids.find(token.content);
     if (known == ids.end()) {
       place_token(bpe, taken, token.id, token.content, where);
     } else if (known->second != token.id) {
-      throw Error(ErrorKind::kCorruptFile, "{} has the id {}, in model.vocab it has {}", where,
-                  token.id, known->second);
+      throw Error(ErrorKind::kCorruptFile, "{} has the id {}, in model.vocab it has {}", where, token.id,
+                  known->second);
     } else {
       bpe.tokens[static_cast<std::size_t>(token.id)] = token.content;
     }
@@ -137,34 +134,31 @@ void check_reachable(const BpeDefinition& bpe, const std::string& file) {
   if (bpe.unk_token) reachable[static_cast<std::size_t>(*bpe.unk_token)] = true;
   for (std::size_t id = 0; id < bpe.tokens.size(); ++id) {
     if (reachable[id] || bpe.tokens[id].size() == 1) continue;
-    throw Error(
-        ErrorKind::kCorruptFile,
-        "{}: no merge makes token {} (\"{}\"), and it is no added token: model.merges is not "
-        "complete ({} merges for {} tokens)",
-        file, id, show_text(spell_bytes(bpe.tokens[id])), bpe.merges.size(), bpe.tokens.size());
+    throw Error(ErrorKind::kCorruptFile,
+                "{}: no merge makes token {} (\"{}\"), and it is no added token: model.merges is not "
+                "complete ({} merges for {} tokens)",
+                file, id, show_text(spell_bytes(bpe.tokens[id])), bpe.merges.size(), bpe.tokens.size());
   }
 }
 
 void refuse_other_models(const JsonPlace& model) {
   if (const json* type = model.find("type"); type != nullptr && *type != "BPE") {
-    throw Error(ErrorKind::kUnsupported, "{}.type is {}; this program reads byte-level \"BPE\"",
-                model.name(), show_text(type->dump()));
+    throw Error(ErrorKind::kUnsupported, "{}.type is {}; this program reads byte-level \"BPE\"", model.name(),
+                show_text(type->dump()));
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const json* affix = model.find(key);
     if (affix != nullptr && !affix->is_null() && *affix != "") {
-      throw Error(ErrorKind::kUnsupported, "{}.{} is {}; a byte-level BPE has none", model.name(),
-                  key, show_text(affix->dump()));
+      throw Error(ErrorKind::kUnsupported, "{}.{} is {}; a byte-level BPE has none", model.name(), key,
+                  show_text(affix->dump()));
     }
   }
-  if (const json* dropout = model.find("dropout");
-      dropout != nullptr && !dropout->is_null() && *dropout != 0) {
+  if (const json* dropout = model.find("dropout"); dropout != nullptr && !dropout->is_null() && *dropout != 0) {
     throw Error(ErrorKind::kUnsupported, "{}.dropout is {}; only null is supported", model.name(),
                 show_text(dropout->dump()));
   }
   if (model.flag("byte_fallback", false)) {
-    throw Error(ErrorKind::kUnsupported,
-                "{}.byte_fallback is true; only byte-level BPE is supported", model.name());
+    throw Error(ErrorKind::kUnsupported, "{}.byte_fallback is true; only byte-level BPE is supported", model.name());
   }
 }
 
@@ -178,8 +172,7 @@ void read_added_tokens(const JsonPlace& root, BpeDefinition& bpe) {
   Ids seen;
   for (const AddedToken& token : bpe.added) {
     if (!seen.emplace(token.content, token.id).second) {
-      throw Error(ErrorKind::kCorruptFile, "{}: the token \"{}\" stands twice", place.name(),
-                  show_text(token.content));
+      throw Error(ErrorKind::kCorruptFile, "{}: the token \"{}\" stands twice", place.name(), show_text(token.content));
     }
   }
 }
@@ -189,9 +182,8 @@ void read_added_tokens(const JsonPlace& root, BpeDefinition& bpe) {
 BpeDefinition read_bpe(const json& document, const std::string& file) {
   const JsonPlace root(document, file + ": the document");
   if (root.find("model") == nullptr) {
-    throw Error(
-        ErrorKind::kUnsupported,
-        "{}: no tokenizer this program knows (neither \"model\" nor \"spikegpt_tokenizer\")", file);
+    throw Error(ErrorKind::kUnsupported,
+                "{}: no tokenizer this program knows (neither \"model\" nor \"spikegpt_tokenizer\")", file);
   }
   const JsonPlace model = root.at("model").renamed(file + ": model");
   model.object();
@@ -203,8 +195,7 @@ BpeDefinition read_bpe(const json& document, const std::string& file) {
   place_tokens(bpe, ids, file);
   bpe.merges = read_merges(model.at("merges"), ids);
   bpe.ignore_merges = model.flag("ignore_merges", false);
-  if (const json* unknown = model.find("unk_token");
-      unknown != nullptr && !unknown->is_null() && *unknown != "") {
+  if (const json* unknown = model.find("unk_token"); unknown != nullptr && !unknown->is_null() && *unknown != "") {
     const JsonPlace place = model.at("unk_token");
     bpe.unk_token = id_of(ids, place.text(), place);
   }

@@ -13,8 +13,7 @@ constexpr std::size_t kShortWord = 48;  // up to here looking at every pair is f
 constexpr std::size_t kLongestWord = 0x7FFFFFFF;
 
 constexpr std::uint64_t key_of(TokenId left, TokenId right) noexcept {
-  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) |
-         static_cast<std::uint32_t>(right);
+  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
@@ -53,8 +52,8 @@ void WordMerger::merge_by_scan(std::vector<TokenId>& symbols) {
     pairs_.push_back(table_->find(symbols[i], symbols[i + 1]));
   }
   while (!pairs_.empty()) {
-    const auto best = std::min_element(
-        pairs_.begin(), pairs_.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
+    const auto best =
+        std::min_element(pairs_.begin(), pairs_.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
     if (best->rank == MergeTable::kNone) return;
     const auto at = static_cast<std::size_t>(best - pairs_.begin());
     symbols[at] = best->result;
@@ -67,8 +66,7 @@ void WordMerger::merge_by_scan(std::vector<TokenId>& symbols) {
 
 void WordMerger::start_chain(const std::vector<TokenId>& symbols) {
   if (symbols.size() > kLongestWord) {
-    throw Error(ErrorKind::kUnsupported,
-                "a word of {} bytes without a space is too long to tokenize", symbols.size());
+    throw Error(ErrorKind::kUnsupported, "a word of {} bytes without a space is too long to tokenize", symbols.size());
   }
   const auto count = static_cast<std::int32_t>(symbols.size());
   chain_.clear();

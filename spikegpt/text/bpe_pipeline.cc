@@ -20,8 +20,7 @@ constexpr std::array kNormalForms = {
 };
 
 // Steps of a part: none for null, one, or those of a "Sequence".
-std::vector<JsonPlace> steps_of(const JsonPlace& root, const char* part, const char* list,
-                                const std::string& file) {
+std::vector<JsonPlace> steps_of(const JsonPlace& root, const char* part, const char* list, const std::string& file) {
   const json* value = root.find(part);
   if (value == nullptr || value->is_null()) return {};
   const JsonPlace place(*value, file + ": " + part);
@@ -33,8 +32,8 @@ std::vector<JsonPlace> steps_of(const JsonPlace& root, const char* part, const c
 }
 
 [[noreturn]] void refuse(const JsonPlace& step, std::string_view known) {
-  throw Error(ErrorKind::kUnsupported, "{} is {}; this program knows {}", step.name(),
-              show_text(step.value().dump()), known);
+  throw Error(ErrorKind::kUnsupported, "{} is {}; this program knows {}", step.name(), show_text(step.value().dump()),
+              known);
 }
 
 void read_normalizer(const JsonPlace& root, const std::string& file, BpeDefinition& bpe) {
@@ -67,8 +66,7 @@ void read_pre_tokenizer(const JsonPlace& root, const std::string& file, BpeDefin
   const std::vector<JsonPlace> steps = steps_of(root, "pre_tokenizer", "pretokenizers", file);
   if (steps.empty() || steps.back().at("type").text() != "ByteLevel") {
     throw Error(ErrorKind::kUnsupported,
-                "{}: pre_tokenizer does not end in ByteLevel; only byte-level BPE is supported",
-                file);
+                "{}: pre_tokenizer does not end in ByteLevel; only byte-level BPE is supported", file);
   }
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     const std::string& type = steps[i].at("type").text();

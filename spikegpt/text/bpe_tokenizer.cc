@@ -16,12 +16,9 @@ constexpr std::size_t kBlockBytes = 1 << 20;  // text looked at in one go, where
 constexpr std::size_t kCachedWordBytes = 64;  // longer words hardly come twice
 constexpr std::size_t kCachedWords = 1 << 17;
 
-constexpr std::array<std::string_view, 4> kEndOfText = {"<|endoftext|>", "<|end_of_text|>", "</s>",
-                                                        "<eos>"};
+constexpr std::array<std::string_view, 4> kEndOfText = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"};
 
-constexpr bool is_ascii_letter(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+constexpr bool is_ascii_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 std::vector<AddedToken> select_added(const BpeDefinition& definition, bool normalized) {
   std::vector<AddedToken> selected;
@@ -100,8 +97,7 @@ class BpeTokenizer::Encoder {
   // The patterns cut first, what they leave gets the prefix space, and is cut into words.
   void split(std::string_view text, std::size_t level) {
     const BpeDefinition& definition = tokenizer_.definition_;
-    if (level == definition.patterns.size() && definition.add_prefix_space &&
-        !text.starts_with(' ')) {
+    if (level == definition.patterns.size() && definition.add_prefix_space && !text.starts_with(' ')) {
       prefixed_.assign(1, ' ').append(text);
       text = prefixed_;
     }
@@ -109,8 +105,7 @@ class BpeTokenizer::Encoder {
       encode_word(text);
       return;
     }
-    tokenizer_.splitters_[level]->split(
-        text, [this, level](std::string_view part) { split(part, level + 1); });
+    tokenizer_.splitters_[level]->split(text, [this, level](std::string_view part) { split(part, level + 1); });
   }
 
   void encode_word(std::string_view word) {
@@ -201,8 +196,7 @@ BpeTokenizer::BpeTokenizer(BpeDefinition definition, std::string text)
   for (const std::string_view content : kEndOfText) {
     if (!end_of_text_) end_of_text_ = find_added_token(content);
   }
-  may_cut_ = splitters_.size() == 1 && splitters_[0]->may_cut_behind_letters() &&
-             cuts_no_token(definition_.added);
+  may_cut_ = splitters_.size() == 1 && splitters_[0]->may_cut_behind_letters() && cuts_no_token(definition_.added);
 }
 
 void BpeTokenizer::index_words() {

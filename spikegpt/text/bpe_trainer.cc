@@ -23,9 +23,8 @@ constexpr std::int64_t kMostTokens = 16'777'216;
 std::array<unsigned char, 256> bytes_by_character() {
   std::array<unsigned char, 256> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(i);
-  std::sort(bytes.begin(), bytes.end(), [](unsigned char a, unsigned char b) {
-    return character_of_byte(a) < character_of_byte(b);
-  });
+  std::sort(bytes.begin(), bytes.end(),
+            [](unsigned char a, unsigned char b) { return character_of_byte(a) < character_of_byte(b); });
   return bytes;
 }
 
@@ -61,10 +60,8 @@ nlohmann::ordered_json special_token(const std::string& content, std::size_t id)
 }
 
 std::string to_json(const Learned& learned, const std::vector<std::string>& special_tokens) {
-  const nlohmann::ordered_json byte_level = {{"type", "ByteLevel"},
-                                             {"add_prefix_space", false},
-                                             {"trim_offsets", true},
-                                             {"use_regex", true}};
+  const nlohmann::ordered_json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   nlohmann::ordered_json root = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   root["added_tokens"] = nlohmann::ordered_json::array();
   for (std::size_t id = 0; id < special_tokens.size(); ++id) {
@@ -88,16 +85,14 @@ std::string to_json(const Learned& learned, const std::vector<std::string>& spec
   }
   std::string merges;
   for (const Merge& merge : learned.merges()) {
-    const std::string line =
-        fmt::format("{} {}", learned.spelling(merge.left), learned.spelling(merge.right));
+    const std::string line = fmt::format("{} {}", learned.spelling(merge.left), learned.spelling(merge.right));
     merges += fmt::format("{}{}", merges.empty() ? "" : ",", nlohmann::json(line).dump());
   }
   std::string head = root.dump();
   head.pop_back();  // the closing brace: "model" comes last
   std::string body = model.dump();
   body.pop_back();
-  return fmt::format("{},\"model\":{},\"vocab\":{{{}}},\"merges\":[{}]}}}}\n", head, body,
-                     vocabulary, merges);
+  return fmt::format("{},\"model\":{},\"vocab\":{{{}}},\"merges\":[{}]}}}}\n", head, body, vocabulary, merges);
 }
 
 }  // namespace
@@ -105,20 +100,18 @@ std::string to_json(const Learned& learned, const std::vector<std::string>& spec
 BpeTrainer::BpeTrainer(BpeTrainerOptions options) : options_(std::move(options)) {
   const auto least = static_cast<std::int64_t>(options_.special_tokens.size()) + 256;
   if (options_.vocab_size < least || options_.vocab_size > kMostTokens) {
-    throw Error(
-        ErrorKind::kInvalidArgument,
-        "a byte-level BPE of {} tokens cannot be trained: 256 bytes and {} special tokens make "
-        "{} at least, {} is the most",
-        options_.vocab_size, options_.special_tokens.size(), least, kMostTokens);
+    throw Error(ErrorKind::kInvalidArgument,
+                "a byte-level BPE of {} tokens cannot be trained: 256 bytes and {} special tokens make "
+                "{} at least, {} is the most",
+                options_.vocab_size, options_.special_tokens.size(), least, kMostTokens);
   }
   std::set<std::string> seen;
   for (const std::string& token : options_.special_tokens) {
     if (token.size() < 2 || token.size() > 1000 || !seen.insert(token).second) {
-      throw Error(
-          ErrorKind::kInvalidArgument,
-          "the special token \"{}\" cannot be used: it must have 2 to 1000 bytes and be given "
-          "once",
-          show_text(token));
+      throw Error(ErrorKind::kInvalidArgument,
+                  "the special token \"{}\" cannot be used: it must have 2 to 1000 bytes and be given "
+                  "once",
+                  show_text(token));
     }
   }
 }

@@ -41,9 +41,7 @@ class BpeTrainer {
  private:
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>()(text);
-    }
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>()(text); }
   };
   void count_word(std::string_view word);
 

@@ -24,9 +24,8 @@ Unknowns ByteTokenizer::encode_into(std::string_view text, const TokenSink& sink
   std::array<TokenId, kBlock> block;
   while (!text.empty()) {
     const std::string_view part = text.substr(0, kBlock);
-    std::transform(part.begin(), part.end(), block.begin(), [](char byte) {
-      return static_cast<TokenId>(static_cast<unsigned char>(byte));
-    });
+    std::transform(part.begin(), part.end(), block.begin(),
+                   [](char byte) { return static_cast<TokenId>(static_cast<unsigned char>(byte)); });
     sink(std::span(block).first(part.size()));
     text.remove_prefix(part.size());
   }

@@ -32,8 +32,8 @@ CharTokenizer::CharTokenizer(std::vector<char32_t> vocabulary)
   for (std::size_t id = 0; id < vocabulary_.size(); ++id) {
     TokenId& slot = id_of_[vocabulary_[id]];
     if (slot >= 0) {
-      throw Error(ErrorKind::kInvalidArgument, "character {} has two ids, {} and {}",
-                  show_code_point(vocabulary_[id]), slot, id);
+      throw Error(ErrorKind::kInvalidArgument, "character {} has two ids, {} and {}", show_code_point(vocabulary_[id]),
+                  slot, id);
     }
     slot = static_cast<TokenId>(id);
   }
@@ -42,8 +42,7 @@ CharTokenizer::CharTokenizer(std::vector<char32_t> vocabulary)
 
 std::unique_ptr<CharTokenizer> CharTokenizer::from_corpus(std::string_view corpus) {
   if (corpus.empty()) {
-    throw Error(ErrorKind::kInvalidArgument,
-                "cannot collect a character vocabulary: the text is empty");
+    throw Error(ErrorKind::kInvalidArgument, "cannot collect a character vocabulary: the text is empty");
   }
   std::vector<char> seen(0x110000);
   for (std::size_t at = 0; at < corpus.size();) {

@@ -34,14 +34,12 @@ class Inspector final : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& name) override {
     if (keys_.back().insert(name).second) return true;
-    throw Error(ErrorKind::kCorruptFile, "{}: the key \"{}\" stands twice in one object", file_,
-                show_text(name));
+    throw Error(ErrorKind::kCorruptFile, "{}: the key \"{}\" stands twice in one object", file_, show_text(name));
   }
 
-  bool parse_error(std::size_t byte, const std::string&,
-                   const nlohmann::json::exception& failure) override {
-    throw Error(ErrorKind::kCorruptFile, "{}: not JSON, at byte {} (line {}): {}", file_, byte,
-                line_at(text_, byte), reason_of(failure));
+  bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception& failure) override {
+    throw Error(ErrorKind::kCorruptFile, "{}: not JSON, at byte {} (line {}): {}", file_, byte, line_at(text_, byte),
+                reason_of(failure));
   }
 
  private:

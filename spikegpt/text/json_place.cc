@@ -8,8 +8,8 @@ namespace spikegpt {
 using nlohmann::json;
 
 void JsonPlace::expected(const char* what) const {
-  throw Error(ErrorKind::kCorruptFile, "{}: expected {}, found {} {}", name_, what,
-              value_->type_name(), value_->is_structured() ? "" : show_text(value_->dump()));
+  throw Error(ErrorKind::kCorruptFile, "{}: expected {}, found {} {}", name_, what, value_->type_name(),
+              value_->is_structured() ? "" : show_text(value_->dump()));
 }
 
 const json& JsonPlace::object() const {
@@ -30,8 +30,7 @@ const std::string& JsonPlace::text() const {
 std::int64_t JsonPlace::integer(std::int64_t least, std::int64_t most) const {
   // An unsigned number beyond int64 would wrap around in get<int64_t>.
   const bool fits = value_->is_number_integer() &&
-                    (!value_->is_number_unsigned() ||
-                     value_->get<std::uint64_t>() <= static_cast<std::uint64_t>(most));
+                    (!value_->is_number_unsigned() || value_->get<std::uint64_t>() <= static_cast<std::uint64_t>(most));
   if (!fits || value_->get<std::int64_t>() < least || value_->get<std::int64_t>() > most) {
     expected(fmt::format("a whole number from {} to {}", least, most).c_str());
   }
@@ -56,9 +55,7 @@ bool JsonPlace::flag(const char* key, bool fallback) const {
   return member->get<bool>();
 }
 
-JsonPlace JsonPlace::element(std::size_t index) const {
-  return {array()[index], fmt::format("{}[{}]", name_, index)};
-}
+JsonPlace JsonPlace::element(std::size_t index) const { return {array()[index], fmt::format("{}[{}]", name_, index)}; }
 
 JsonPlace JsonPlace::member(const std::string& key, const json& value) const {
   return {value, fmt::format("{}.\"{}\"", name_, show_text(key))};

@@ -11,8 +11,7 @@ namespace spikegpt {
 class JsonPlace {
  public:
   // `value` must outlive the place; messages begin with `name`.
-  JsonPlace(const nlohmann::json& value, std::string name)
-      : value_(&value), name_(std::move(name)) {}
+  JsonPlace(const nlohmann::json& value, std::string name) : value_(&value), name_(std::move(name)) {}
 
   const nlohmann::json& value() const noexcept { return *value_; }
   const std::string& name() const noexcept { return name_; }

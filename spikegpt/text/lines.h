@@ -6,7 +6,8 @@
 
 namespace spikegpt {
 
-// Calls visitor(number, line) for each, numbered from 1, without its line feed. A line feed at the end begins no further line.
+// Calls visitor(number, line) for each, numbered from 1, without its line feed. A line feed at the end begins no
+// further line.
 template <class Visitor>
 void for_each_line(std::string_view text, const Visitor& visitor) {
   for (std::size_t number = 1; !text.empty(); ++number) {
@@ -17,6 +18,8 @@ void for_each_line(std::string_view text, const Visitor& visitor) {
   }
 }
 
-inline bool is_blank(std::string_view line) noexcept { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+inline bool is_blank(std::string_view line) noexcept {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
 
 }  // namespace spikegpt

@@ -16,8 +16,7 @@ using CodePoints = std::vector<utf8proc_int32_t>;
 
 utf8proc_option_t options_of(NormalForm form) {
   int options = UTF8PROC_STABLE;
-  options |=
-      form == NormalForm::kNfc || form == NormalForm::kNfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  options |= form == NormalForm::kNfc || form == NormalForm::kNfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == NormalForm::kNfkc || form == NormalForm::kNfkd) options |= UTF8PROC_COMPAT;
   return static_cast<utf8proc_option_t>(options);
 }
@@ -27,17 +26,13 @@ void append_decomposed(char32_t code_point, utf8proc_option_t options, CodePoint
   const std::size_t before = out.size();
   out.resize(before + kLongest);
   int bound_class = 0;
-  const utf8proc_ssize_t length =
-      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), out.data() + before,
-                              kLongest, options, &bound_class);
-  ensure(length >= 0 && static_cast<std::size_t>(length) <= kLongest,
-         "a character decomposes into a few");
+  const utf8proc_ssize_t length = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point),
+                                                          out.data() + before, kLongest, options, &bound_class);
+  ensure(length >= 0 && static_cast<std::size_t>(length) <= kLongest, "a character decomposes into a few");
   out.resize(before + static_cast<std::size_t>(length));
 }
 
-int combining_class(utf8proc_int32_t code_point) {
-  return utf8proc_get_property(code_point)->combining_class;
-}
+int combining_class(utf8proc_int32_t code_point) { return utf8proc_get_property(code_point)->combining_class; }
 
 // Canonical order of combining marks. The library would do it too, but in quadratic time.
 void order_marks(CodePoints& text) {
@@ -45,9 +40,8 @@ void order_marks(CodePoints& text) {
   for (auto at = text.begin(); at != text.end();) {
     const auto marks = std::find_if_not(at, text.end(), is_starter);
     at = std::find_if(marks, text.end(), is_starter);
-    std::stable_sort(marks, at, [](utf8proc_int32_t a, utf8proc_int32_t b) {
-      return combining_class(a) < combining_class(b);
-    });
+    std::stable_sort(marks, at,
+                     [](utf8proc_int32_t a, utf8proc_int32_t b) { return combining_class(a) < combining_class(b); });
   }
 }
 
@@ -61,8 +55,8 @@ void append_normalized(NormalForm form, std::string_view text, std::string& out)
     text.remove_prefix(static_cast<std::size_t>(step.length));
   }
   order_marks(code_points);
-  const utf8proc_ssize_t length = utf8proc_normalize_utf32(
-      code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()), options);
+  const utf8proc_ssize_t length =
+      utf8proc_normalize_utf32(code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()), options);
   ensure(length >= 0, "well-formed text can be normalized");
   code_points.resize(static_cast<std::size_t>(length));
   for (const utf8proc_int32_t c : code_points) append_utf8(out, static_cast<char32_t>(c));
@@ -146,16 +140,14 @@ std::string_view map_all(NormalForm form, std::string_view text, std::string& st
 }
 
 bool is_ascii(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
 
 }  // namespace
 
 bool is_inert_in_nfc(char32_t code_point) noexcept {
-  const auto* range = std::lower_bound(
-      kInert.begin(), kInert.end(), code_point,
-      [](const Range& candidate, char32_t value) { return candidate.last < value; });
+  const auto* range = std::lower_bound(kInert.begin(), kInert.end(), code_point,
+                                       [](const Range& candidate, char32_t value) { return candidate.last < value; });
   return range != kInert.end() && range->first <= code_point;
 }
 

@@ -6,8 +6,7 @@ namespace spikegpt {
 namespace {
 
 constexpr std::uint64_t key_of(TokenId left, TokenId right) noexcept {
-  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) |
-         static_cast<std::uint32_t>(right);
+  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
@@ -50,8 +49,7 @@ std::optional<PairCounts::Best> PairCounts::best() {
       push({count, candidate.key});  // out of date: back to where it belongs
       continue;
     }
-    return Best{static_cast<TokenId>(candidate.key >> 32),
-                static_cast<TokenId>(candidate.key & 0xFFFFFFFF), count};
+    return Best{static_cast<TokenId>(candidate.key >> 32), static_cast<TokenId>(candidate.key & 0xFFFFFFFF), count};
   }
   return std::nullopt;
 }

@@ -37,13 +37,12 @@ class RegexSplitter final : public WordSplitter {
   explicit RegexSplitter(const std::string& pattern) : pattern_(pattern) {
     int error = 0;
     PCRE2_SIZE offset = 0;
-    code_.reset(
-        pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
-                      &error, &offset, nullptr));
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C, &error,
+                              &offset, nullptr));
     if (!code_) {
-      throw Error(ErrorKind::kUnsupported, "the pattern {} cannot be compiled, at byte {}: {}",
-                  show_text(pattern), offset, message_of(error));
+      throw Error(ErrorKind::kUnsupported, "the pattern {} cannot be compiled, at byte {}: {}", show_text(pattern),
+                  offset, message_of(error));
     }
     pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // matching works without it too
     limits_.reset(pcre2_match_context_create(nullptr));
@@ -75,13 +74,11 @@ class RegexSplitter final : public WordSplitter {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     int found = pcre2_match(code_.get(), subject, text.size(), from, 0, match, limits_.get());
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
-      found =
-          pcre2_match(code_.get(), subject, text.size(), from, PCRE2_NO_JIT, match, limits_.get());
+      found = pcre2_match(code_.get(), subject, text.size(), from, PCRE2_NO_JIT, match, limits_.get());
     }
     if (found >= 0) return true;
     if (found == PCRE2_ERROR_NOMATCH) return false;
-    throw Error(ErrorKind::kInvalidArgument,
-                "splitting the text into words by the pattern {} fails at byte {}: {}",
+    throw Error(ErrorKind::kInvalidArgument, "splitting the text into words by the pattern {} fails at byte {}: {}",
                 show_text(pattern_), from, message_of(found));
   }
 

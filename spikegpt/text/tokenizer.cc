@@ -23,14 +23,9 @@ struct Maker {
   std::unique_ptr<Tokenizer> (*make)(std::string_view corpus);
 };
 constexpr std::array kMakers = {
-    Maker{"bytes",
-          [](std::string_view) -> std::unique_ptr<Tokenizer> {
-            return std::make_unique<ByteTokenizer>();
-          }},
+    Maker{"bytes", [](std::string_view) -> std::unique_ptr<Tokenizer> { return std::make_unique<ByteTokenizer>(); }},
     Maker{"chars",
-          [](std::string_view corpus) -> std::unique_ptr<Tokenizer> {
-            return CharTokenizer::from_corpus(corpus);
-          }},
+          [](std::string_view corpus) -> std::unique_ptr<Tokenizer> { return CharTokenizer::from_corpus(corpus); }},
 };
 
 std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
@@ -43,8 +38,7 @@ std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
     return BpeTokenizer::make(read_bpe(root, file.string()), std::move(text));
   }
   if (root["spikegpt_tokenizer"] == "bytes") return std::make_unique<ByteTokenizer>();
-  throw Error(ErrorKind::kUnsupported,
-              "{}: \"spikegpt_tokenizer\" is {}, this program knows \"bytes\"", file.string(),
+  throw Error(ErrorKind::kUnsupported, "{}: \"spikegpt_tokenizer\" is {}, this program knows \"bytes\"", file.string(),
               show_text(root["spikegpt_tokenizer"].dump()));
 }
 
@@ -52,8 +46,7 @@ std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
 
 void Unknowns::add(std::string_view example) {
   ++count;
-  if (examples.size() < kMaxExamples &&
-      std::find(examples.begin(), examples.end(), example) == examples.end()) {
+  if (examples.size() < kMaxExamples && std::find(examples.begin(), examples.end(), example) == examples.end()) {
     examples.emplace_back(example);
   }
 }
@@ -66,15 +59,13 @@ void Unknowns::add(const Unknowns& other) {
 
 std::string Unknowns::describe() const {
   if (count == 0) return {};
-  return fmt::format("{} unknown character{}, for example {}", count, count == 1 ? "" : "s",
-                     fmt::join(examples, ", "));
+  return fmt::format("{} unknown character{}, for example {}", count, count == 1 ? "" : "s", fmt::join(examples, ", "));
 }
 
 Encoding Tokenizer::encode(std::string_view text) const {
   Encoding encoding;
-  Unknowns unknowns = encode_into(text, [&](std::span<const TokenId> ids) {
-    encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
-  });
+  Unknowns unknowns = encode_into(
+      text, [&](std::span<const TokenId> ids) { encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end()); });
   encoding.unknown = unknowns.count;
   encoding.unknown_examples = std::move(unknowns.examples);
   return encoding;
@@ -82,8 +73,8 @@ Encoding Tokenizer::encode(std::string_view text) const {
 
 std::string_view Tokenizer::token_bytes(TokenId id) const {
   if (id < 0 || id >= vocab_size()) {
-    throw Error(ErrorKind::kInvalidArgument, "token id {} is outside the vocabulary of {} {}s", id,
-                vocab_size(), unit());
+    throw Error(ErrorKind::kInvalidArgument, "token id {} is outside the vocabulary of {} {}s", id, vocab_size(),
+                unit());
   }
   return tokens_[static_cast<std::size_t>(id)];
 }

@@ -59,9 +59,7 @@ Utf8Step decode_multibyte(std::string_view text) noexcept {
 }
 
 void append_utf8(std::string& text, char32_t code_point) {
-  const auto tail = [&](int shift) {
-    text.push_back(static_cast<char>(0x80u | ((code_point >> shift) & 0x3Fu)));
-  };
+  const auto tail = [&](int shift) { text.push_back(static_cast<char>(0x80u | ((code_point >> shift) & 0x3Fu))); };
   if (code_point < 0x80) {
     text.push_back(static_cast<char>(code_point));
   } else if (code_point < 0x800) {

@@ -18,8 +18,7 @@ constexpr bool is_low_surrogate(std::uint32_t unit) { return unit >= 0xDC00 && u
 
 std::string from_utf16(std::string_view bytes, bool big_endian, std::string_view source) {
   if (bytes.size() % 2 != 0) {
-    throw Error(ErrorKind::kCorruptFile, "{}: UTF-16 text of an odd number of bytes ({})", source,
-                bytes.size());
+    throw Error(ErrorKind::kCorruptFile, "{}: UTF-16 text of an odd number of bytes ({})", source, bytes.size());
   }
   const auto unit = [&](std::size_t at) -> std::uint32_t {
     const auto a = static_cast<unsigned char>(bytes[at]);
@@ -33,8 +32,7 @@ std::string from_utf16(std::string_view bytes, bool big_endian, std::string_view
       value = 0x10000 + ((value - 0xD800) << 10) + (unit(at + 2) - 0xDC00);
       at += 2;
     } else if (is_high_surrogate(value) || is_low_surrogate(value)) {
-      throw Error(ErrorKind::kCorruptFile, "{}: lone UTF-16 surrogate 0x{:04X} at byte {}", source,
-                  value, at);
+      throw Error(ErrorKind::kCorruptFile, "{}: lone UTF-16 surrogate 0x{:04X} at byte {}", source, value, at);
     }
     append_utf8(text, value);
   }
@@ -46,30 +44,27 @@ std::size_t parse_id(const std::string& key, std::size_t count, const std::strin
   const char* end = key.data() + key.size();
   const auto [stop, failure] = std::from_chars(key.data(), end, id);
   if (failure != std::errc() || stop != end || id >= count || (key.size() > 1 && key[0] == '0')) {
-    throw Error(
-        ErrorKind::kCorruptFile,
-        "{}: \"{}\" is no id of a vocabulary of {} characters; expected every number from 0 "
-        "to {} once",
-        file, show_text(key), count, count - 1);
+    throw Error(ErrorKind::kCorruptFile,
+                "{}: \"{}\" is no id of a vocabulary of {} characters; expected every number from 0 "
+                "to {} once",
+                file, show_text(key), count, count - 1);
   }
   return id;
 }
 
-char32_t parse_character(const nlohmann::json& value, const std::string& key,
-                         const std::string& file) {
+char32_t parse_character(const nlohmann::json& value, const std::string& key, const std::string& file) {
   if (value.is_number()) {
-    throw Error(
-        ErrorKind::kUnsupported,
-        "{}: maps tokens to ids, as the vocabulary of a BPE does (\"{}\": {}); that one is read "
-        "from its tokenizer.json",
-        file, show_text(key), value.dump());
+    throw Error(ErrorKind::kUnsupported,
+                "{}: maps tokens to ids, as the vocabulary of a BPE does (\"{}\": {}); that one is read "
+                "from its tokenizer.json",
+                file, show_text(key), value.dump());
   }
   const auto* text = value.get_ptr<const std::string*>();
   const std::optional<Utf8Step> step =
       text != nullptr && !text->empty() ? std::optional(decode_utf8(*text)) : std::nullopt;
   if (!step || !step->valid || static_cast<std::size_t>(step->length) != text->size()) {
-    throw Error(ErrorKind::kCorruptFile, "{}: id \"{}\" must stand for one character, found {}",
-                file, show_text(key), show_text(value.dump()));
+    throw Error(ErrorKind::kCorruptFile, "{}: id \"{}\" must stand for one character, found {}", file, show_text(key),
+                show_text(value.dump()));
   }
   return step->code_point;
 }
@@ -87,8 +82,8 @@ std::vector<char32_t> read_character_vocabulary(const std::filesystem::path& fil
   const std::string name = file.string();
   const nlohmann::json root = parse_json_file(file);
   if (!root.is_object() || root.empty()) {
-    throw Error(ErrorKind::kCorruptFile,
-                "{}: expected a JSON object of ids and characters, {{\"0\": \"a\", ...}}", name);
+    throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object of ids and characters, {{\"0\": \"a\", ...}}",
+                name);
   }
   constexpr char32_t kNone = 0xFFFFFFFF;
   std::vector<char32_t> vocabulary(root.size(), kNone);
@@ -106,8 +101,7 @@ std::vector<char32_t> read_character_vocabulary(const std::filesystem::path& fil
   return vocabulary;  // as many different ids below the size as entries: all are there
 }
 
-void write_character_vocabulary(const std::filesystem::path& file,
-                                const std::vector<char32_t>& vocabulary) {
+void write_character_vocabulary(const std::filesystem::path& file, const std::vector<char32_t>& vocabulary) {
   std::string text = "{";
   for (std::size_t id = 0; id < vocabulary.size(); ++id) {
     std::string character;

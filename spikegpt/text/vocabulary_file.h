@@ -15,8 +15,7 @@ namespace spikegpt {
 std::vector<char32_t> read_character_vocabulary(const std::filesystem::path& file);
 
 // Writes UTF-8.
-void write_character_vocabulary(const std::filesystem::path& file,
-                                const std::vector<char32_t>& vocabulary);
+void write_character_vocabulary(const std::filesystem::path& file, const std::vector<char32_t>& vocabulary);
 
 // UTF-16 (with byte order mark) or UTF-8 (with or without) to plain UTF-8. Throws Error
 // (kCorruptFile) naming `source` and the byte for a lone surrogate or half a unit.

@@ -32,8 +32,7 @@ Classified classify_at(std::string_view text, std::size_t at) noexcept {
   const auto byte = static_cast<unsigned char>(text[at]);
   if (byte < 0x80) return {kAscii[byte], 1};
   const Utf8Step step = decode_multibyte(text.substr(at));
-  return {step.valid ? classify(step.code_point) : CharacterClass::kOther,
-          static_cast<std::size_t>(step.length)};
+  return {step.valid ? classify(step.code_point) : CharacterClass::kOther, static_cast<std::size_t>(step.length)};
 }
 
 // End of the run of characters of one class that starts at `at`.

@@ -22,9 +22,7 @@ constexpr const char* kFirstMoment = "training.first_moment";
 constexpr const char* kSecondMoment = "training.second_moment";
 constexpr const char* kAverage = "training.average";
 
-std::filesystem::path checkpoint_folder(const std::filesystem::path& folder) {
-  return folder / "checkpoints";
-}
+std::filesystem::path checkpoint_folder(const std::filesystem::path& folder) { return folder / "checkpoints"; }
 
 TensorView vector_view(std::string name, std::span<const float> values) {
   return {std::move(name), DType::kF32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(values)};
@@ -33,8 +31,8 @@ TensorView vector_view(std::string name, std::span<const float> values) {
 void read_vector(const WeightFile& file, const std::string& name, std::span<float> values) {
   const TensorView* tensor = file.find(name);
   if (tensor == nullptr || tensor->shape != std::vector{static_cast<std::int64_t>(values.size())}) {
-    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape [{}] is missing",
-                file.path().string(), name, values.size());
+    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape [{}] is missing", file.path().string(), name,
+                values.size());
   }
   copy_as_float(*tensor, values);
 }
@@ -48,8 +46,8 @@ Number read_number(const WeightFile& file, const std::string& key) {
   Number value{};
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || failure != std::errc() || end != text.data() + text.size()) {
-    throw Error(ErrorKind::kCorruptFile, "{}: metadata \"{}\" = \"{}\": expected a number",
-                file.path().string(), key, printable(text));
+    throw Error(ErrorKind::kCorruptFile, "{}: metadata \"{}\" = \"{}\": expected a number", file.path().string(), key,
+                printable(text));
   }
   return value;
 }
@@ -57,8 +55,7 @@ Number read_number(const WeightFile& file, const std::string& key) {
 bool is_first_format(const WeightFile& file) {
   const std::string& format = file.metadata_at("format", kExpected);
   if (format == kFormat || format == kFirstFormat) return format == kFirstFormat;
-  throw Error(ErrorKind::kCorruptFile, "{} is not a checkpoint: expected format \"{}\"", file.path().string(),
-              kFormat);
+  throw Error(ErrorKind::kCorruptFile, "{} is not a checkpoint: expected format \"{}\"", file.path().string(), kFormat);
 }
 
 RunState read_run(const WeightFile& file) {
@@ -92,8 +89,7 @@ std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path&
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, Trainer& trainer, const RunState& run,
                                       int keep) {
   make_folder(checkpoint_folder(folder));
-  const auto path =
-      checkpoint_folder(folder) / fmt::format("step-{:09}.safetensors", trainer.steps_done());
+  const auto path = checkpoint_folder(folder) / fmt::format("step-{:09}.safetensors", trainer.steps_done());
   std::vector<TensorView> tensors = parameter_views(trainer.layout(), trainer.parameters().data());
   const TrainingMemory memory = trainer.memory();
   tensors.push_back(vector_view(kFirstMoment, memory.first_moment));

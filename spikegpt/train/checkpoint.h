@@ -14,13 +14,13 @@ namespace spikegpt {
 
 // What a run knows beside the trainer's numbers. Every double is stored exactly.
 struct RunState {
-  double seconds = 0.0;              // of training so far, over all sessions
-  std::optional<double> best_loss;   // on held-out text, so far
-  std::int64_t train_tokens = 0;     // of the text learned from: tells whether it is still the same
-  std::int64_t skipped_steps = 0;    // batches left out after the run diverged
-  double lr_scale = 1.0;             // of the learning rate, after the run diverged
-  std::int64_t retries = 0;          // times the run went back to a checkpoint
-  double fast_loss = 0.0;            // DivergenceGuard
+  double seconds = 0.0;             // of training so far, over all sessions
+  std::optional<double> best_loss;  // on held-out text, so far
+  std::int64_t train_tokens = 0;    // of the text learned from: tells whether it is still the same
+  std::int64_t skipped_steps = 0;   // batches left out after the run diverged
+  double lr_scale = 1.0;            // of the learning rate, after the run diverged
+  std::int64_t retries = 0;         // times the run went back to a checkpoint
+  double fast_loss = 0.0;           // DivergenceGuard
   double slow_loss = 0.0;
   std::int64_t guarded_steps = 0;
   bool operator==(const RunState&) const = default;

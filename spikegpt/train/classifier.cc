@@ -44,8 +44,8 @@ Pooling pooling(std::string_view name) {
 
 std::string_view name_of(Pooling pooling) { return pooling == Pooling::kMean ? "mean" : "last"; }
 
-Classifier::Classifier(const ModelConfig& config, std::vector<std::string> labels, Pooling pooling, const TrainConfig& train,
-                       const ActivationPlan& plan)
+Classifier::Classifier(const ModelConfig& config, std::vector<std::string> labels, Pooling pooling,
+                       const TrainConfig& train, const ActivationPlan& plan)
     : config_(config), labels_(std::move(labels)), pooling_(pooling), train_(without_language_head(train)) {
   const ParameterLayout layout(config);
   const auto size = static_cast<std::size_t>(layout.flat_size());
@@ -121,8 +121,11 @@ double Classifier::loss_and_gradients(const ClassifierBatch& batch, std::uint64_
   std::vector<float> losses(B);
   std::vector<float> d_logits(B * K);
   cross_entropy<float>(static_cast<std::int64_t>(B), static_cast<std::int64_t>(K),
-                       {.logits = logits_.data(), .targets = batch.labels.data(), .losses = losses.data(),
-                        .d_logits = d_logits.data(), .scale = 1.0f / static_cast<float>(B)});
+                       {.logits = logits_.data(),
+                        .targets = batch.labels.data(),
+                        .losses = losses.data(),
+                        .d_logits = d_logits.data(),
+                        .scale = 1.0f / static_cast<float>(B)});
   std::vector<float> d_pooled(C);
   for (std::size_t b = 0; b < B; ++b) {
     std::fill(d_pooled.begin(), d_pooled.end(), 0.0f);
@@ -165,11 +168,12 @@ void Classifier::save(const std::filesystem::path& folder) const {
   const auto K = static_cast<std::int64_t>(labels_.size());
   const std::span<const float> head = head_.span();
   const std::size_t weights = labels_.size() * static_cast<std::size_t>(config_.n_embd);
-  write_safetensors(folder / kFileName,
-                    {{"format", kFormat}, {"labels", Json(labels_).dump()}, {"pooling", std::string(name_of(pooling_))}},
-                    std::vector<TensorView>{
-                        {"classifier.weight", DType::kF32, {K, config_.n_embd}, std::as_bytes(head.first(weights))},
-                        {"classifier.bias", DType::kF32, {K}, std::as_bytes(head.subspan(weights))}});
+  write_safetensors(
+      folder / kFileName,
+      {{"format", kFormat}, {"labels", Json(labels_).dump()}, {"pooling", std::string(name_of(pooling_))}},
+      std::vector<TensorView>{
+          {"classifier.weight", DType::kF32, {K, config_.n_embd}, std::as_bytes(head.first(weights))},
+          {"classifier.bias", DType::kF32, {K}, std::as_bytes(head.subspan(weights))}});
 }
 
 std::unique_ptr<Classifier> Classifier::load(const std::filesystem::path& folder, const ActivationPlan& plan) {
@@ -193,7 +197,8 @@ std::unique_ptr<Classifier> Classifier::load(const std::filesystem::path& folder
   }
   TrainConfig train;
   train.precision = "f32";
-  auto classifier = std::make_unique<Classifier>(model.config, names, pooling(file.metadata_at("pooling", kExpected)), train, plan);
+  auto classifier =
+      std::make_unique<Classifier>(model.config, names, pooling(file.metadata_at("pooling", kExpected)), train, plan);
   const auto K = static_cast<std::int64_t>(names.size());
   std::span<float> rest = classifier->head();
   for (const auto& [name, shape] : {std::pair{"classifier.weight", std::vector<std::int64_t>{K, model.config.n_embd}},

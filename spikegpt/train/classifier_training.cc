@@ -41,8 +41,8 @@ EncodedSet encode_labelled(const LabelledSet& set, const Tokenizer& tokenizer, s
   return encoded;
 }
 
-std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const std::size_t> which, std::size_t batch_size,
-                                          std::uint64_t seed) {
+std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const std::size_t> which,
+                                          std::size_t batch_size, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::size_t> order(which.begin(), which.end());
   if (seed != 0) shuffle(order, random);
@@ -50,7 +50,8 @@ std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const
   for (std::size_t first = 0; first < order.size(); first += bucket) {
     const auto begin = order.begin() + static_cast<std::ptrdiff_t>(first);
     const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(first + bucket, order.size()));
-    std::stable_sort(begin, end, [&](std::size_t a, std::size_t b) { return set.texts[a].size() > set.texts[b].size(); });
+    std::stable_sort(begin, end,
+                     [&](std::size_t a, std::size_t b) { return set.texts[a].size() > set.texts[b].size(); });
   }
   std::vector<ClassifierBatch> batches;
   for (std::size_t first = 0; first < order.size(); first += batch_size) {
@@ -79,12 +80,14 @@ double Scores::macro_f1() const {
       there += confusion[i][j];
       predicted += confusion[j][i];
     }
-    if (there + predicted > 0) sum += 2.0 * static_cast<double>(confusion[i][i]) / static_cast<double>(there + predicted);
+    if (there + predicted > 0)
+      sum += 2.0 * static_cast<double>(confusion[i][i]) / static_cast<double>(there + predicted);
   }
   return confusion.empty() ? 0.0 : sum / static_cast<double>(confusion.size());
 }
 
-Scores score(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> which, std::size_t batch_size) {
+Scores score(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> which,
+             std::size_t batch_size) {
   const std::size_t K = classifier.labels().size();
   Scores scores;
   scores.confusion.assign(K, std::vector<std::int64_t>(K));
@@ -99,14 +102,15 @@ Scores score(Classifier& classifier, const EncodedSet& set, std::span<const std:
   return scores;
 }
 
-int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train, std::span<const std::size_t> dev,
-        const FitOptions& options, const FitObserver& observer) {
+int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train,
+        std::span<const std::size_t> dev, const FitOptions& options, const FitObserver& observer) {
   std::vector<float> best;
   std::vector<float> best_head;
   double best_accuracy = -1.0;
   int best_epoch = options.epochs;
   for (int epoch = 1; epoch <= options.epochs; ++epoch) {
-    const auto batches = make_batches(set, train, options.batch_size, options.seed * 1000003 + static_cast<std::uint64_t>(epoch));
+    const auto batches =
+        make_batches(set, train, options.batch_size, options.seed * 1000003 + static_cast<std::uint64_t>(epoch));
     double loss = 0.0;
     for (std::size_t i = 0; i < batches.size(); ++i) {
       loss += classifier.step(batches[i], options.lr);

@@ -22,10 +22,10 @@ struct EncodedSet {
 // At most `longest` tokens of each text.
 EncodedSet encode_labelled(const LabelledSet& set, const Tokenizer& tokenizer, std::int64_t longest);
 
-// Texts `which` of the set, those of like length together; every one is in exactly one batch. `seed` draws another order and other
-// neighbours; 0 = longest first.
-std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const std::size_t> which, std::size_t batch_size,
-                                          std::uint64_t seed);
+// Texts `which` of the set, those of like length together; every one is in exactly one batch. `seed` draws another
+// order and other neighbours; 0 = longest first.
+std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const std::size_t> which,
+                                          std::size_t batch_size, std::uint64_t seed);
 
 struct Scores {
   std::vector<std::vector<std::int64_t>> confusion;  // [label][predicted]
@@ -57,9 +57,9 @@ struct FitObserver {
   std::function<void(int epoch, double loss, const Scores& dev)> on_epoch;
 };
 
-// Trains on `train`; the weights of the epoch that was most accurate on `dev` are kept, or the last where `dev` is empty. Returns
-// that epoch.
-int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train, std::span<const std::size_t> dev,
-        const FitOptions& options, const FitObserver& observer);
+// Trains on `train`; the weights of the epoch that was most accurate on `dev` are kept, or the last where `dev` is
+// empty. Returns that epoch.
+int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train,
+        std::span<const std::size_t> dev, const FitOptions& options, const FitObserver& observer);
 
 }  // namespace spikegpt

@@ -43,8 +43,8 @@ void reduce_scatter(Communicator& communicator, float* values, std::span<const s
     return;
   }
   for (int step = 1; step < ranks; ++step) {
-    exchange_and_add(communicator, (rank + 1) % ranks, values_of(values, parts, rank - step, 1), (rank + ranks - 1) % ranks,
-                     values_of(values, parts, rank - step - 1, 1), received);
+    exchange_and_add(communicator, (rank + 1) % ranks, values_of(values, parts, rank - step, 1),
+                     (rank + ranks - 1) % ranks, values_of(values, parts, rank - step - 1, 1), received);
   }
 }
 
@@ -57,7 +57,8 @@ void all_gather(Communicator& communicator, float* values, std::span<const std::
   if (halves(ranks)) {
     for (int half = 1; half < ranks; half *= 2) {
       const int known = rank & ~(half - 1);
-      exchange(rank ^ half, values_of(values, parts, known, half), rank ^ half, values_of(values, parts, known ^ half, half));
+      exchange(rank ^ half, values_of(values, parts, known, half), rank ^ half,
+               values_of(values, parts, known ^ half, half));
     }
     return;
   }

@@ -7,8 +7,9 @@
 
 namespace spikegpt {
 
-// Every process calls the collectives in the same order with the same sizes; one thread of it at a time. Nothing is sent
-// for an empty span. A failure of the network, or of another process, ends the process: there is nothing to return to.
+// Every process calls the collectives in the same order with the same sizes; one thread of it at a time. Nothing is
+// sent for an empty span. A failure of the network, or of another process, ends the process: there is nothing to return
+// to.
 class Communicator {
  public:
   virtual ~Communicator() = default;

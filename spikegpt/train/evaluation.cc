@@ -29,8 +29,7 @@ class Tally {
     }
     tokens_run_ += static_cast<std::int64_t>(losses.size());
     if (!std::isfinite(loss_)) {
-      throw Error(ErrorKind::kDiverged, "the loss of the first {} tokens of the text is not a finite number",
-                  tokens_);
+      throw Error(ErrorKind::kDiverged, "the loss of the first {} tokens of the text is not a finite number", tokens_);
     }
   }
   void add(std::span<const float> losses) {
@@ -70,8 +69,8 @@ class Tally {
 double EvaluationResult::bits() const { return loss / std::numbers::ln2; }
 double EvaluationResult::perplexity() const { return std::exp(loss); }
 
-EvaluationResult evaluate_windows(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options) {
+EvaluationResult evaluate_windows(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options) {
   const EvaluationWindows windows(tokens, options.ctx_len, options.max_tokens);
   Tally tally(config);
   std::vector<TokenId> idx;
@@ -91,8 +90,8 @@ EvaluationResult evaluate_windows(const ModelConfig& config, Network& network,
   return tally.result();
 }
 
-EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options) {
+EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options) {
   ensure(options.stride >= 1 && options.stride <= options.ctx_len, "windows that leave no token out");
   const std::int64_t count = count_predictions(*tokens, options.max_tokens);
   Tally tally(config);
@@ -102,7 +101,8 @@ EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
     const std::int64_t done = tally.tokens();
     const std::int64_t length = std::min(options.ctx_len, count);
     const std::int64_t scored = done == 0 ? length : std::min(options.stride, count - done);
-    const std::int64_t batch = done == 0 ? 1 : std::clamp((count - done) / options.stride, std::int64_t{1}, options.batch);
+    const std::int64_t batch =
+        done == 0 ? 1 : std::clamp((count - done) / options.stride, std::int64_t{1}, options.batch);
     idx.resize(static_cast<std::size_t>(batch * length));
     targets.resize(idx.size());
     for (std::int64_t b = 0; b < batch; ++b) {
@@ -120,8 +120,8 @@ EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
   return tally.result();
 }
 
-EvaluationResult evaluate_carried(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options) {
+EvaluationResult evaluate_carried(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options) {
   const std::int64_t count = count_predictions(*tokens, options.max_tokens);
   RecurrentState state(config, 1);
   Tally tally(config);

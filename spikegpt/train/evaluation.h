@@ -12,12 +12,12 @@
 namespace spikegpt {
 
 struct EvaluationResult {
-  std::int64_t tokens = 0;   // predicted
-  double loss = 0.0;         // nats per token
-  double firing_rate = 0.0;  // mean share of neurons that fire per token; 0 without neurons
+  std::int64_t tokens = 0;               // predicted
+  double loss = 0.0;                     // nats per token
+  double firing_rate = 0.0;              // mean share of neurons that fire per token; 0 without neurons
   std::vector<double> by_position = {};  // mean loss of each place in a window; only of windows that do not overlap
   std::vector<double> site_rates = {};   // firing_rate of each of spike_sites(config)
-  double bits() const;       // per token
+  double bits() const;                   // per token
   double perplexity() const;
 };
 
@@ -34,16 +34,17 @@ struct EvaluationOptions {
 
 // Over windows that do not overlap: every window starts without memory. Throws Error (kDiverged) when the loss
 // is not finite.
-EvaluationResult evaluate_windows(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options);
+EvaluationResult evaluate_windows(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options);
 
 // Over windows of ctx_len tokens, one every `stride`: each token but the first is predicted once, behind at least
-// ctx_len - stride others where the text has them. The first window counts as a whole, of the others the last `stride` tokens.
-EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options);
+// ctx_len - stride others where the text has them. The first window counts as a whole, of the others the last `stride`
+// tokens.
+EvaluationResult evaluate_sliding(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options);
 
 // Over the text from start to end with the state carried along. Throws as above.
-EvaluationResult evaluate_carried(const ModelConfig& config, Network& network,
-                                  const TokenStreamPtr& tokens, const EvaluationOptions& options);
+EvaluationResult evaluate_carried(const ModelConfig& config, Network& network, const TokenStreamPtr& tokens,
+                                  const EvaluationOptions& options);
 
 }  // namespace spikegpt

@@ -67,7 +67,9 @@ class Message {
   const std::string& text() const { return bytes_; }
 
  private:
-  void key(int field, Wire wire) { append_varint(bytes_, static_cast<std::uint64_t>(field) << 3 | static_cast<std::uint64_t>(wire)); }
+  void key(int field, Wire wire) {
+    append_varint(bytes_, static_cast<std::uint64_t>(field) << 3 | static_cast<std::uint64_t>(wire));
+  }
   std::string bytes_;
 };
 
@@ -96,7 +98,8 @@ void EventLog::open(std::int64_t step) {
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   const std::string host = host_name();
   for (int attempt = 0; path_.empty() || std::filesystem::exists(path_); ++attempt) {  // two in one second
-    path_ = folder_ / fmt::format("events.out.tfevents.{}.{}.{}", seconds + attempt, host.empty() ? "localhost" : host, getpid());
+    path_ = folder_ /
+            fmt::format("events.out.tfevents.{}.{}.{}", seconds + attempt, host.empty() ? "localhost" : host, getpid());
   }
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path_.string());

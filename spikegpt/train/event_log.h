@@ -12,8 +12,8 @@
 namespace spikegpt {
 
 // Appends to FOLDER/events.out.tfevents.<seconds>.<host>.<process>, which the first write makes. A file begins with a
-// mark at its first step, by which TensorBoard drops what an earlier file of the folder has from there on: so a run that
-// went back to a checkpoint shows one curve.
+// mark at its first step, by which TensorBoard drops what an earlier file of the folder has from there on: so a run
+// that went back to a checkpoint shows one curve.
 class EventLog {
  public:
   explicit EventLog(std::filesystem::path folder) : folder_(std::move(folder)) {}

@@ -99,7 +99,8 @@ void LifeWatch::receive_signs() {
 
 std::string LifeWatch::last_words(int rank) const {
   return fmt::format(
-      "rank {} on {} has given no sign of life for {:.0f} s: the job ends; what was saved is whole, go on with --resume",
+      "rank {} on {} has given no sign of life for {:.0f} s: the job ends; what was saved is whole, go on with "
+      "--resume",
       rank, hosts_.data() + kHostSize * static_cast<std::size_t>(rank), patience_);
 }
 

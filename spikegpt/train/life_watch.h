@@ -14,12 +14,12 @@
 
 namespace spikegpt {
 
-// Ranks tell each other that they live, on a thread of its own: all the leader (rank 0), and the leader all. So everyone
-// knows whether the leader lives, and the leader who else does.
+// Ranks tell each other that they live, on a thread of its own: all the leader (rank 0), and the leader all. So
+// everyone knows whether the leader lives, and the leader who else does.
 class LifeWatch {
  public:
-  // `ranks` is its own. Once a rank has given no sign for `patience` seconds, `lost` is told which one, in words, on the
-  // watch's thread; it ends the process.
+  // `ranks` is its own. Once a rank has given no sign for `patience` seconds, `lost` is told which one, in words, on
+  // the watch's thread; it ends the process.
   LifeWatch(MPI_Comm ranks, double patience, std::function<void(const std::string&)> lost);
   // All ranks end their watches together, so that nobody takes the end for a death.
   ~LifeWatch();

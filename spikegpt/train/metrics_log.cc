@@ -32,7 +32,8 @@ SessionRecord this_session(std::string_view precision) {
   return {host_name(), simd_target(), std::string(precision), thread_count(), std::time(nullptr)};
 }
 
-MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path), events_(path.parent_path()) {
+MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step)
+    : path_(path), events_(path.parent_path()) {
   write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
   file_.open(path, std::ios::app | std::ios::binary);
   if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path.string());
@@ -63,10 +64,10 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
 void MetricsLog::begin_session(std::int64_t step, const SessionRecord& session, double seconds) {
   session_["step"] = step;
   session_["session"] = {{"host", session.host},
-                     {"simd", session.simd},
-                     {"precision", session.precision},
-                     {"threads", session.threads},
-                     {"unix_time", session.unix_time}};
+                         {"simd", session.simd},
+                         {"precision", session.precision},
+                         {"threads", session.threads},
+                         {"unix_time", session.unix_time}};
   session_["seconds"] = seconds;
 }
 
@@ -81,7 +82,8 @@ void MetricsLog::write(std::int64_t step, const EvaluationResult& result, const 
   json["valid_tokens"] = result.tokens;
   json["seconds"] = seconds;
   write_line(json);
-  events_.write(step, {{"valid/loss", result.loss}, {"valid/bits", result.bits()}, {"valid/firing_rate", result.firing_rate}});
+  events_.write(
+      step, {{"valid/loss", result.loss}, {"valid/bits", result.bits()}, {"valid/firing_rate", result.firing_rate}});
 }
 
 void MetricsLog::write_sample(std::int64_t step, const std::string& text, double seconds) {

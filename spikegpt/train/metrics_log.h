@@ -1,5 +1,5 @@
-// metrics.jsonl: one JSON object a line, for sessions, steps, evaluations, samples and notes (docs/formats.md). The same
-// curves beside it for TensorBoard.
+// metrics.jsonl: one JSON object a line, for sessions, steps, evaluations, samples and notes (docs/formats.md). The
+// same curves beside it for TensorBoard.
 #pragma once
 
 #include <filesystem>

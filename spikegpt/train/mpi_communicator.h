@@ -12,8 +12,8 @@ namespace spikegpt {
 // Was this process started by mpirun, srun or the like?
 bool is_mpi_job();
 
-// Has every rank of the job killed, this one included. May return, or wait for a rank that is gone: the caller sees to it
-// that this process ends.
+// Has every rank of the job killed, this one included. May return, or wait for a rank that is gone: the caller sees to
+// it that this process ends.
 void end_mpi_job(int status) noexcept;
 
 class MpiCommunicator final : public Communicator {

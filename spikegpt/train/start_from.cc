@@ -69,8 +69,8 @@ class Starter {
   std::string finish() {
     if (lacks_gains_) trainer_.calibrate();
     trainer_.start_anew();
-    std::string text = fmt::format("{} of {} parameters taken from {}", taken_, trainer_.layout().infos().size(),
-                                   folder_.string());
+    std::string text =
+        fmt::format("{} of {} parameters taken from {}", taken_, trainer_.layout().infos().size(), folder_.string());
     if (!map_.empty()) {
       text += fmt::format("; {} of {} tokens known to it", map_.size() - count_unknown(), map_.size());
     }
@@ -84,9 +84,7 @@ class Starter {
       std::copy_n(from + map_[id] * width, width, to + static_cast<std::int64_t>(id) * width);
     }
   }
-  std::size_t count_unknown() const {
-    return static_cast<std::size_t>(std::count(map_.begin(), map_.end(), -1));
-  }
+  std::size_t count_unknown() const { return static_cast<std::size_t>(std::count(map_.begin(), map_.end(), -1)); }
 
   const std::filesystem::path& folder_;
   StoredModel source_;

@@ -8,17 +8,16 @@ void validate(const TrainConfig& c) {
   check_setting(c.minutes >= 0.0 && c.minutes <= 1e7, "minutes", c.minutes, "0 to 10000000");
   check_setting(c.batch_size >= 1 && c.batch_size <= 65536, "batch_size", c.batch_size, "1 to 65536");
   check_setting(c.accumulate >= 1 && c.accumulate <= 65536, "accumulate", c.accumulate, "1 to 65536");
-  check_setting(c.windows == "random" || c.windows == "consecutive", "windows", c.windows,
-         "random or consecutive");
+  check_setting(c.windows == "random" || c.windows == "consecutive", "windows", c.windows, "random or consecutive");
   check_setting(c.lr > 0.0 && c.lr < 10.0, "lr", c.lr, "a positive number below 10");
   check_setting(c.lr_final >= 0.0 && c.lr_final <= c.lr, "lr_final", c.lr_final, "0 to lr");
   check_setting(c.warmup_steps >= 0, "warmup_steps", c.warmup_steps, "0 or more");
   check_setting(c.schedule == "cosine" || c.schedule == "linear" || c.schedule == "constant" || c.schedule == "wsd",
-         "schedule", c.schedule, "cosine, linear, constant or wsd");
+                "schedule", c.schedule, "cosine, linear, constant or wsd");
   check_setting(c.decay_fraction > 0.0 && c.decay_fraction <= 1.0, "decay_fraction", c.decay_fraction,
-         "above 0, up to 1");
+                "above 0, up to 1");
   check_setting(c.weight_decay >= 0.0 && c.weight_decay * c.lr < 1.0, "weight_decay", c.weight_decay,
-         "0 or more, below 1 / lr");
+                "0 or more, below 1 / lr");
   check_setting(c.ema_decay >= 0.0 && c.ema_decay < 1.0, "ema_decay", c.ema_decay, "0 to 1, without 1");
   check_setting(c.retries >= 0, "retries", c.retries, "0 or more");
   check_setting(c.loss_spike == 0.0 || c.loss_spike > 1.0, "loss_spike", c.loss_spike, "0, or above 1");
@@ -30,7 +29,7 @@ void validate(const TrainConfig& c) {
   check_setting(c.rate_target >= 0.0, "rate_target", c.rate_target, "0 or more");
   check_setting(c.grad_clip >= 0.0, "grad_clip", c.grad_clip, "0 or more");
   check_setting(c.valid_fraction >= 0.0 && c.valid_fraction < 1.0, "valid_fraction", c.valid_fraction,
-         "0 to 1, without 1");
+                "0 to 1, without 1");
   check_setting(c.eval_every >= 0, "eval_every", c.eval_every, "0 or more");
   check_setting(c.eval_tokens >= 0, "eval_tokens", c.eval_tokens, "0 or more");
   check_setting(c.save_every >= 0, "save_every", c.save_every, "0 or more");

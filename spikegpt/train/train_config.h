@@ -73,7 +73,8 @@ struct TrainConfig {
     visitor("freeze", self.freeze, "parameters that do not learn, by name: emb.* 'blocks.[0-5].*'");
     visitor("reinit", self.reinit, "with --from: parameters that start anew instead, by name: head.*");
     visitor("init", self.init, "first weights: default (as PyTorch), rwkv (orthogonal and zeros)");
-    visitor("initial_gain", self.initial_gain, "arch event: standard deviation of the currents that neurons get at first");
+    visitor("initial_gain", self.initial_gain,
+            "arch event: standard deviation of the currents that neurons get at first");
     visitor("seed", self.seed, "of weights, windows and dropout");
     visitor("precision", self.precision, "matrix products in f32, bf16, or auto: bf16 where the CPU has it");
     visitor("recompute", self.recompute, "recompute activations in the backward pass: less memory, slower");
@@ -87,9 +88,11 @@ struct TrainConfig {
     visitor("keep", self.keep, "newest checkpoints kept");
     visitor("keep_best", self.keep_best, "keep the model with the lowest held-out loss in OUT/best");
     visitor("retries", self.retries,
-            "times to go back to the last checkpoint when the loss runs away, with half the learning rate and other batches");
+            "times to go back to the last checkpoint when the loss runs away, with half the learning rate and other "
+            "batches");
     visitor("loss_spike", self.loss_spike,
-            "the loss runs away when its recent mean is so many times that of the last 100 steps; 0 = only when not finite");
+            "the loss runs away when its recent mean is so many times that of the last 100 steps; 0 = only when not "
+            "finite");
     visitor("sample_tokens", self.sample_tokens, "tokens of sample text after an evaluation; 0 = none");
     visitor("log_every", self.log_every, "steps between lines of metrics.jsonl");
   }

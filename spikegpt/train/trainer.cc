@@ -137,9 +137,9 @@ double Trainer::forward_backward(std::int64_t i) {
   run.spike_counts = activity_.counts();
   run.dropout.probability = static_cast<float>(model_.dropout);
   run.dropout.seed = config_.seed;
-  run.dropout.stream = stream_of(
-      RandomPurpose::kDropout,
-      static_cast<std::uint64_t>((batch_index() * config_.accumulate + micro_batch(i)) * model_.n_layer));
+  run.dropout.stream =
+      stream_of(RandomPurpose::kDropout,
+                static_cast<std::uint64_t>((batch_index() * config_.accumulate + micro_batch(i)) * model_.n_layer));
   RecurrentState* const memory = carried_.empty() ? nullptr : &carried_[static_cast<std::size_t>(i)];
   if (memory != nullptr) {
     forget_fresh(*memory);
@@ -147,8 +147,11 @@ double Trainer::forward_backward(std::int64_t i) {
     run.state_out = &next_;
   }
   network_->forward({tokens_, config_.batch_size}, run);
-  LossOptions options = {targets_, 1.0 / (tokens * config_.accumulate), config_.l2wrap ? kL2Wrap : 0.0f,
-                         {config_.rate_weight, config_.rate_target}, {}};
+  LossOptions options = {targets_,
+                         1.0 / (tokens * config_.accumulate),
+                         config_.l2wrap ? kL2Wrap : 0.0f,
+                         {config_.rate_weight, config_.rate_target},
+                         {}};
   if (is_team() && i + 1 == own_micro_batches_) {
     options.on_stage = [this](int stage) { team_->exchange().stage_done(stage); };
   }
@@ -252,7 +255,8 @@ TrainingMemory Trainer::memory_to_fill() {
   gathered_->second_moment = AlignedBuffer<float>(parameters_.size());
   memory = {gathered_->first_moment.span(), gathered_->second_moment.span(), {}};
   if (!carried_.empty()) {
-    for (int micro = 0; micro < config_.accumulate; ++micro) gathered_->carried.emplace_back(model_, config_.batch_size);
+    for (int micro = 0; micro < config_.accumulate; ++micro)
+      gathered_->carried.emplace_back(model_, config_.batch_size);
   }
   for (const RecurrentState& state : gathered_->carried) memory.carried.push_back(state.values());
   return memory;
@@ -309,9 +313,10 @@ void Trainer::exchange_memory(bool to_leader) {
 }
 
 std::string Trainer::bad_loss() const {
-  return fmt::format("the loss is not a finite number; the first value that is none came out of {}; try a smaller --lr "
-                     "or --grad-clip",
-                     network_->first_non_finite());
+  return fmt::format(
+      "the loss is not a finite number; the first value that is none came out of {}; try a smaller --lr "
+      "or --grad-clip",
+      network_->first_non_finite());
 }
 
 // The backward pass runs from the head to the embedding: the last parameter that is bad met it first. Of what this rank
@@ -331,9 +336,10 @@ std::string Trainer::bad_gradient() const {
     break;
   }
   if (name.empty()) return name;
-  return fmt::format("the gradient is not finite; going backwards it first appeared in {}; try a smaller --lr or "
-                     "another --surrogate",
-                     name);
+  return fmt::format(
+      "the gradient is not finite; going backwards it first appeared in {}; try a smaller --lr or "
+      "another --surrogate",
+      name);
 }
 
 void Trainer::report_divergence(const StepReport& report, const std::string& where) {

@@ -36,15 +36,15 @@ struct TrainingMemory {
   std::vector<std::span<float>> carried;  // by micro-batch; empty with random windows
 };
 
-// How many of a step's micro-batches each of so many processes works on. Throws Error (kInvalidArgument) when they cannot
-// be shared evenly.
+// How many of a step's micro-batches each of so many processes works on. Throws Error (kInvalidArgument) when they
+// cannot be shared evenly.
 std::int64_t micro_batches_per_rank(const TrainConfig& config, int ranks);
 
 // Holds the model being trained and everything a step needs. Allocates nothing in a step.
 //
-// With a communicator of several ranks, every rank has a trainer of the same configuration. Rank 0's is used as if it were
-// alone; what it does the others do with it in follow(). config.accumulate counts the micro-batches of all ranks, of
-// which each works on the same share: the result does not depend on the number of ranks but for rounding.
+// With a communicator of several ranks, every rank has a trainer of the same configuration. Rank 0's is used as if it
+// were alone; what it does the others do with it in follow(). config.accumulate counts the micro-batches of all ranks,
+// of which each works on the same share: the result does not depend on the number of ranks but for rounding.
 class Trainer {
  public:
   // `windows` and `communicator` must outlive the trainer. Throws Error (kMemory, kInvalidArgument).

@@ -20,9 +20,7 @@ class TrainingRun::Clock {
  public:
   explicit Clock(double seconds_before) : before_(seconds_before) {}
 
-  double seconds() const {
-    return before_ + std::chrono::duration<double>(Time::now() - start_).count();
-  }
+  double seconds() const { return before_ + std::chrono::duration<double>(Time::now() - start_).count(); }
   // After a step of so many tokens: a moving average over about 20 steps.
   void count(std::int64_t tokens, double step_seconds) {
     const double rate = static_cast<double>(tokens) / step_seconds;
@@ -204,16 +202,15 @@ void TrainingRun::save(TrainingObserver& observer) {
 
 void TrainingRun::step(TrainingObserver& observer) {
   const double before = clock_->seconds();
-  const StepReport report = trainer_->step(
-      state_.lr_scale * learning_rate(setup_.train, trainer_->steps_done(), fraction()));
+  const StepReport report =
+      trainer_->step(state_.lr_scale * learning_rate(setup_.train, trainer_->steps_done(), fraction()));
   RunProgress progress;
   progress.seconds = clock_->seconds();
   clock_->count(report.tokens, progress.seconds - before);
   progress.tokens_per_second = clock_->tokens_per_second();
   progress.fraction = fraction();
-  progress.seconds_left = progress.fraction > 0.0
-                              ? progress.seconds * (1.0 - progress.fraction) / progress.fraction
-                              : 0.0;
+  progress.seconds_left =
+      progress.fraction > 0.0 ? progress.seconds * (1.0 - progress.fraction) / progress.fraction : 0.0;
   if (report.step % setup_.train.log_every == 0) {
     metrics_->write(report, progress.seconds, progress.tokens_per_second);
   }
@@ -242,14 +239,15 @@ void TrainingRun::roll_back(const Error& cause) {
   state_.retries = retries;
   state_.lr_scale = lr_scale;
   metrics_ = std::make_unique<MetricsLog>(setup_.folder / "metrics.jsonl", step);
-  note(fmt::format("{}; back to step {}, leaving out the batches since, learning rate x {} (retry {} of {})", cause.what(),
-                   step, lr_scale, retries, setup_.train.retries));
+  note(fmt::format("{}; back to step {}, leaving out the batches since, learning rate x {} (retry {} of {})",
+                   cause.what(), step, lr_scale, retries, setup_.train.retries));
 }
 
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
-  metrics_->begin_session(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))), clock_->seconds());
+  metrics_->begin_session(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))),
+                          clock_->seconds());
   tell_notes(observer);
   std::int64_t evaluated = trainer_->steps_done();
   if (evaluated == 0) outcome.first = outcome.last = evaluate(observer);

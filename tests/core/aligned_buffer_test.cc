@@ -16,30 +16,24 @@ extern "C" const char* __asan_default_options() { return "allocator_may_return_n
 namespace spikegpt {
 namespace {
 
-bool aligned(const void* memory) {
-  return reinterpret_cast<std::uintptr_t>(memory) % kAlignment == 0;
-}
+bool aligned(const void* memory) { return reinterpret_cast<std::uintptr_t>(memory) % kAlignment == 0; }
 
 TEST(AlignedBytes, ZeroedAndAligned) {
   // Around whole vectors, and across the size from which huge pages are asked for (4 MiB).
-  for (const std::size_t size :
-       {1u, 63u, 64u, 65u, 4097u, (4u << 20) - 1u, 4u << 20, (6u << 20) + 1u}) {
+  for (const std::size_t size : {1u, 63u, 64u, 65u, 4097u, (4u << 20) - 1u, 4u << 20, (6u << 20) + 1u}) {
     const AlignedBytes bytes(size);
     ASSERT_NE(bytes.data(), nullptr);
     EXPECT_TRUE(aligned(bytes.data()));
     EXPECT_EQ(bytes.size(), size);
-    EXPECT_TRUE(std::all_of(bytes.data(), bytes.data() + size,
-                            [](std::byte b) { return b == std::byte{0}; }));
-    std::fill(bytes.data(), bytes.data() + size,
-              std::byte{0xff});  // dirty for the next of that size
+    EXPECT_TRUE(std::all_of(bytes.data(), bytes.data() + size, [](std::byte b) { return b == std::byte{0}; }));
+    std::fill(bytes.data(), bytes.data() + size, std::byte{0xff});  // dirty for the next of that size
   }
 }
 
 TEST(AlignedBytes, FreshMemoryIsZeroEvenWhereItWasUsedBefore) {
   for (int round = 0; round < 4; ++round) {
     const AlignedBytes bytes(5000);
-    EXPECT_TRUE(std::all_of(bytes.data(), bytes.data() + 5000,
-                            [](std::byte b) { return b == std::byte{0}; }));
+    EXPECT_TRUE(std::all_of(bytes.data(), bytes.data() + 5000, [](std::byte b) { return b == std::byte{0}; }));
     std::fill(bytes.data(), bytes.data() + 5000, std::byte{0xff});
   }
 }
@@ -50,8 +44,7 @@ TEST(AlignedBytes, EmptyHasNoMemory) {
 }
 
 TEST(AlignedBytes, TooLargeIsAnErrorThatNamesTheSize) {
-  expect_error(ErrorKind::kMemory, {"MB", "9223372036854.8"},
-               [] { AlignedBytes(std::size_t{1} << 63); });
+  expect_error(ErrorKind::kMemory, {"MB", "9223372036854.8"}, [] { AlignedBytes(std::size_t{1} << 63); });
 }
 
 TEST(AlignedBuffer, HoldsItsElements) {

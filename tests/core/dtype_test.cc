@@ -57,9 +57,7 @@ TEST(Bf16, RoundsToNearestTiesToEven) {
   for (std::uint32_t bits = 0; bits < 0x7f80; ++bits) {
     for (const std::uint32_t sign : {0u, 0x8000u}) {
       const std::uint32_t upper = (sign | bits) << 16;
-      const auto rounded = [&](std::uint32_t lower) {
-        return to_bf16(std::bit_cast<float>(upper | lower)).bits;
-      };
+      const auto rounded = [&](std::uint32_t lower) { return to_bf16(std::bit_cast<float>(upper | lower)).bits; };
       const std::uint32_t here = sign | bits;
       ASSERT_EQ(rounded(0x0001), here);
       ASSERT_EQ(rounded(0x7fff), here);
@@ -77,8 +75,7 @@ TEST(Bf16, RoundsBeyondItsLargestToInfinity) {
 }
 
 TEST(Bf16, TheNansThatArithmeticMakesStayNan) {
-  for (const std::uint32_t bits :
-       {0x7fc00000u, 0xffc00000u, 0x7fc00001u, 0x7fe12345u, 0xffe12345u}) {
+  for (const std::uint32_t bits : {0x7fc00000u, 0xffc00000u, 0x7fc00001u, 0x7fe12345u, 0xffe12345u}) {
     EXPECT_TRUE(std::isnan(to_float(to_bf16(std::bit_cast<float>(bits))))) << std::hex << bits;
   }
 }
@@ -96,9 +93,8 @@ TEST(Bf16, EveryNanStaysNan) {
 
 TEST(DType, NamesRoundTripAndSizesFit) {
   const std::vector<std::pair<DType, std::size_t>> sizes = {
-      {DType::kF32, 4}, {DType::kBf16, 2}, {DType::kF16, 2}, {DType::kF64, 8},
-      {DType::kI8, 1},  {DType::kU8, 1},   {DType::kI16, 2}, {DType::kU16, 2},
-      {DType::kI32, 4}, {DType::kI64, 8},  {DType::kBool, 1}};
+      {DType::kF32, 4}, {DType::kBf16, 2}, {DType::kF16, 2}, {DType::kF64, 8}, {DType::kI8, 1},  {DType::kU8, 1},
+      {DType::kI16, 2}, {DType::kU16, 2},  {DType::kI32, 4}, {DType::kI64, 8}, {DType::kBool, 1}};
   for (const auto& [dtype, size] : sizes) {
     EXPECT_EQ(size_of(dtype), size);
     EXPECT_EQ(dtype_from_name(name_of(dtype)), dtype);
@@ -110,8 +106,7 @@ TEST(DType, NamesRoundTripAndSizesFit) {
 
 TEST(DType, UnknownNameIsAnErrorThatListsTheKnown) {
   for (const char* name : {"F8_E4M3", "f32", "", "U64"}) {
-    expect_error(ErrorKind::kUnsupported, {name, "F32", "BF16", "BOOL"},
-                 [&] { dtype_from_name(name); });
+    expect_error(ErrorKind::kUnsupported, {name, "F32", "BF16", "BOOL"}, [&] { dtype_from_name(name); });
   }
   EXPECT_THROW(size_of(static_cast<DType>(99)), Bug);
 }

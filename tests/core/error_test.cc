@@ -16,15 +16,13 @@ TEST(Error, CarriesItsKindAndText) {
   }
 }
 
-TEST(Error, TextMayHoldBraces) {
-  EXPECT_STREQ(Error(ErrorKind::kIo, "{}", "{not a field}").what(), "{not a field}");
-}
+TEST(Error, TextMayHoldBraces) { EXPECT_STREQ(Error(ErrorKind::kIo, "{}", "{not a field}").what(), "{not a field}"); }
 
 TEST(Error, EveryKindHasItsOwnName) {
   std::set<std::string_view> names;
-  for (const ErrorKind kind : {ErrorKind::kInvalidArgument, ErrorKind::kNotFound,
-                               ErrorKind::kCorruptFile, ErrorKind::kUnsupported, ErrorKind::kIo,
-                               ErrorKind::kMemory, ErrorKind::kDiverged, ErrorKind::kCancelled}) {
+  for (const ErrorKind kind :
+       {ErrorKind::kInvalidArgument, ErrorKind::kNotFound, ErrorKind::kCorruptFile, ErrorKind::kUnsupported,
+        ErrorKind::kIo, ErrorKind::kMemory, ErrorKind::kDiverged, ErrorKind::kCancelled}) {
     names.insert(name_of(kind));
   }
   EXPECT_EQ(names.size(), 8u);

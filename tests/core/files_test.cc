@@ -17,13 +17,11 @@
 namespace spikegpt {
 namespace {
 
-void put(const std::filesystem::path& path, std::string_view text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
+void put(const std::filesystem::path& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
 // Everything in the folder, to see that nothing was left behind.
 std::size_t entries(const std::filesystem::path& folder) {
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder),
-                                                std::filesystem::directory_iterator()));
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
 }
 
 TEST(MappedFile, ShowsTheBytes) {
@@ -64,14 +62,11 @@ TEST(MappedFile, StaysReadableWhenTheFileIsReplaced) {
 TEST(MappedFile, WhatCannotBeMappedIsAnErrorThatNamesIt) {
   const TemporaryDirectory folder;
   put(folder / "file", "x");
-  expect_error(ErrorKind::kNotFound, {"missing", "No such file"},
-               [&] { MappedFile(folder / "missing"); });
-  expect_error(ErrorKind::kIo, {"file/below", "Not a directory"},
-               [&] { MappedFile(folder / "file/below"); });
+  expect_error(ErrorKind::kNotFound, {"missing", "No such file"}, [&] { MappedFile(folder / "missing"); });
+  expect_error(ErrorKind::kIo, {"file/below", "Not a directory"}, [&] { MappedFile(folder / "file/below"); });
   expect_error(ErrorKind::kInvalidArgument, {folder.path().string(), "regular file"},
                [&] { MappedFile{folder.path()}; });
-  expect_error(ErrorKind::kInvalidArgument, {"/dev/null", "regular file"},
-               [&] { MappedFile{"/dev/null"}; });
+  expect_error(ErrorKind::kInvalidArgument, {"/dev/null", "regular file"}, [&] { MappedFile{"/dev/null"}; });
   expect_error(ErrorKind::kNotFound, {}, [&] { read_text(""); });
 }
 
@@ -90,16 +85,14 @@ TEST(MappedFile, PipeIsAnErrorAndNotAWait) {
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   std::atomic<bool> done = false;
   std::thread rescue([&] {  // lets a waiting reader go, so that the test ends either way
-    for (int i = 0; i < 100 && !done; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (int i = 0; i < 100 && !done; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     const int fd = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
     while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ::close(fd);
   });
   const auto start = std::chrono::steady_clock::now();
   expect_error(ErrorKind::kInvalidArgument, {"pipe", "regular file"}, [&] { MappedFile{pipe}; });
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1))
-      << "waited for a writer";
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1)) << "waited for a writer";
   done = true;
   rescue.join();
 }
@@ -148,8 +141,7 @@ TEST(WriteAtomically, FailureInTheContentLeavesTheOldFile) {
     writer.write_text("half of the new");
     throw Error(ErrorKind::kCancelled, "stopped");
   };
-  expect_error(ErrorKind::kCancelled, {"stopped"},
-               [&] { write_atomically(folder / "file", fail); });
+  expect_error(ErrorKind::kCancelled, {"stopped"}, [&] { write_atomically(folder / "file", fail); });
   EXPECT_EQ(read_text(folder / "file"), "old");
   expect_error(ErrorKind::kCancelled, {"stopped"}, [&] { write_atomically(folder / "new", fail); });
   EXPECT_EQ(entries(folder.path()), 1u);
@@ -163,8 +155,7 @@ TEST(WriteAtomically, WhereNothingCanBeWrittenIsAnErrorThatNamesIt) {
                [&] { write_text_atomically(folder / "missing/file", "x"); });
   expect_error(ErrorKind::kIo, {"file/below", "Not a directory"},
                [&] { write_text_atomically(folder / "file/below", "x"); });
-  expect_error(ErrorKind::kIo, {"taken", "directory"},
-               [&] { write_text_atomically(folder / "taken", "x"); });
+  expect_error(ErrorKind::kIo, {"taken", "directory"}, [&] { write_text_atomically(folder / "taken", "x"); });
   EXPECT_EQ(entries(folder.path()), 2u);
 }
 
@@ -173,8 +164,7 @@ TEST(WriteAtomically, FolderWithoutPermission) {
   const TemporaryDirectory folder;
   write_text_atomically(folder / "file", "old");
   ASSERT_EQ(::chmod(folder.path().c_str(), 0500), 0);
-  expect_error(ErrorKind::kIo, {"file", "Permission denied"},
-               [&] { write_text_atomically(folder / "file", "new"); });
+  expect_error(ErrorKind::kIo, {"file", "Permission denied"}, [&] { write_text_atomically(folder / "file", "new"); });
   EXPECT_EQ(read_text(folder / "file"), "old");
   ::chmod(folder.path().c_str(), 0700);
 }

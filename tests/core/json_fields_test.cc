@@ -47,15 +47,13 @@ TEST(JsonFields, MissingKeysKeepTheirValue) {
 }
 
 TEST(JsonFields, WrongTypesAreErrorsThatNameTheKey) {
-  for (const char* text :
-       {R"({"count": 1.5})", R"({"count": "1"})", R"({"count": null})", R"({"count": true})",
-        R"({"count": 9223372036854775808})", R"({"rate": "fast"})", R"({"on": "yes"})",
-        R"({"name": 3})", R"({"maybe": []})"}) {
+  for (const char* text : {R"({"count": 1.5})", R"({"count": "1"})", R"({"count": null})", R"({"count": true})",
+                           R"({"count": 9223372036854775808})", R"({"rate": "fast"})", R"({"on": "yes"})",
+                           R"({"name": 3})", R"({"maybe": []})"}) {
     SCOPED_TRACE(text);
     Fields fields;
     const Json json = Json::parse(text);
-    expect_error(ErrorKind::kCorruptFile, {"a.json", json.begin().key()},
-                 [&] { read_fields(json, "a.json", fields); });
+    expect_error(ErrorKind::kCorruptFile, {"a.json", json.begin().key()}, [&] { read_fields(json, "a.json", fields); });
   }
 }
 

@@ -70,9 +70,7 @@ TEST_F(Parallel, BodyMayBeConstOrChangeWhatItHolds) {
   parallel_for(3, constant);
   set_thread_count(1);
   int sum = 0;
-  auto counting = [&sum, calls = 0](std::int64_t task) mutable {
-    sum += static_cast<int>(task) + ++calls;
-  };
+  auto counting = [&sum, calls = 0](std::int64_t task) mutable { sum += static_cast<int>(task) + ++calls; };
   parallel_for(3, counting);
   EXPECT_EQ(sum, 0 + 1 + 2 + 1 + 2 + 3);
 }

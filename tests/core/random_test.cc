@@ -15,8 +15,7 @@ using Block = std::array<std::uint32_t, 4>;
 // Known answers published with the Random123 library: philox4x32, ten rounds.
 TEST(Philox, KnownAnswers) {
   EXPECT_EQ((Philox{0, 0}(0, 0)), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ((Philox{0xffffffff, 0xffffffff}(~0ull, ~0ull)),
-            (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ((Philox{0xffffffff, 0xffffffff}(~0ull, ~0ull)), (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ((Philox{0xa4093822, 0x299f31d0}(0x85a308d3243f6a88, 0x0370734413198a2e)),
             (Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -34,8 +33,8 @@ TEST(RandomStream, IsAFunctionOfSeedPurposeIndexAndCounter) {
   EXPECT_EQ(first(1, RandomPurpose::kBatch, 2), first(1, RandomPurpose::kBatch, 2));
   std::set<std::uint64_t> different;
   for (const std::uint64_t seed : {0ull, 1ull, 1ull << 32, 1ull << 63}) {
-    for (const RandomPurpose purpose : {RandomPurpose::kInit, RandomPurpose::kBatch,
-                                        RandomPurpose::kDropout, RandomPurpose::kSampling}) {
+    for (const RandomPurpose purpose :
+         {RandomPurpose::kInit, RandomPurpose::kBatch, RandomPurpose::kDropout, RandomPurpose::kSampling}) {
       for (const std::uint64_t index : {0ull, 1ull, 2ull, 1ull << 20, 1ull << 40}) {
         different.insert(first(seed, purpose, index));
       }
@@ -94,8 +93,7 @@ TEST(RandomStream, NormalHasTheMomentsAndTailsOfTheNormal) {
   EXPECT_NEAR(moments[2], 1.0, five_sigma(2.0));
   EXPECT_NEAR(moments[3], 0.0, five_sigma(15.0));
   EXPECT_NEAR(moments[4], 3.0, five_sigma(96.0));
-  EXPECT_NEAR(beyond_two / static_cast<double>(kCount), std::erfc(std::sqrt(2.0)),
-              five_sigma(0.0455 * 0.9545));
+  EXPECT_NEAR(beyond_two / static_cast<double>(kCount), std::erfc(std::sqrt(2.0)), five_sigma(0.0455 * 0.9545));
 }
 
 TEST(RandomStream, BelowIsUniformOverItsRange) {
@@ -108,8 +106,7 @@ TEST(RandomStream, BelowIsUniformOverItsRange) {
       ++counts[value];
     }
     const double p = 1.0 / static_cast<double>(bound);
-    for (const int count : counts)
-      EXPECT_NEAR(count / static_cast<double>(kCount), p, five_sigma(p * (1.0 - p)));
+    for (const int count : counts) EXPECT_NEAR(count / static_cast<double>(kCount), p, five_sigma(p * (1.0 - p)));
   }
   for (int i = 0; i < 1000; ++i) ASSERT_LT(stream.next_below(~0ull), ~0ull);
 }

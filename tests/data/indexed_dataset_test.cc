@@ -101,16 +101,14 @@ TEST_F(IndexedDatasetTest, IdsAreCheckedWhenRead) {
   const IndexedDataset dataset = open(Index(), kBin, 300);
   Ids out(2);
   dataset.tokens()->read(0, out);
-  expect_error(ErrorKind::kCorruptFile, {"d.bin", "token 2", "65535", "300"},
-               [&] { dataset.tokens()->read(1, out); });
+  expect_error(ErrorKind::kCorruptFile, {"d.bin", "token 2", "65535", "300"}, [&] { dataset.tokens()->read(1, out); });
   Index index;
   index.dtype = 4;
   index.lengths = {1};
   index.offsets = {0};
   index.documents = {0, 1};
   const IndexedDataset negative = open(index, "\xFF\xFF\xFF\xFF");
-  expect_error(ErrorKind::kCorruptFile, {"-1"},
-               [&] { negative.tokens()->read(0, std::span(out).first(1)); });
+  expect_error(ErrorKind::kCorruptFile, {"-1"}, [&] { negative.tokens()->read(0, std::span(out).first(1)); });
 }
 
 TEST_F(IndexedDatasetTest, RefusesWhatContradictsItself) {
@@ -148,8 +146,7 @@ TEST_F(IndexedDatasetTest, RefusesWhatContradictsItself) {
 TEST_F(IndexedDatasetTest, RefusesCountsBeyondTheFile) {
   std::string bytes = Index().bytes();
   for (const std::size_t at : {18, 26}) {
-    for (const std::uint64_t count :
-         {std::uint64_t{4}, std::uint64_t{1} << 61, ~std::uint64_t{0}}) {
+    for (const std::uint64_t count : {std::uint64_t{4}, std::uint64_t{1} << 61, ~std::uint64_t{0}}) {
       std::string changed = bytes;
       std::memcpy(changed.data() + at, &count, sizeof(count));
       write("d.idx", changed);
@@ -230,8 +227,7 @@ TEST_F(IndexedDatasetTest, AFailedWriteLeavesTheEarlierFiles) {
   });
   EXPECT_EQ(IndexedDataset(folder_ / "d", 65536).tokens()->size(), 5);
   std::size_t files = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_.path()))
-    ++files;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_.path())) ++files;
   EXPECT_EQ(files, 2u);
 }
 
@@ -242,9 +238,9 @@ TEST_F(IndexedDatasetTest, TextsBecomeDocumentsWithAnEnd) {
   write("b.jsonl", "{\"text\": \"ath\"}\n{\"text\": \"b\"}\n");
   const auto tokenizer = load_tokenizer(folder_.path());
   int calls = 0;
-  const TokenizeSummary summary = tokenize_to_files(
-      {folder_ / "a.txt", folder_ / "b.jsonl"}, *tokenizer, folder_ / "out",
-      [&](const TokenizeSummary& so_far) { EXPECT_EQ(so_far.documents, ++calls); });
+  const TokenizeSummary summary =
+      tokenize_to_files({folder_ / "a.txt", folder_ / "b.jsonl"}, *tokenizer, folder_ / "out",
+                        [&](const TokenizeSummary& so_far) { EXPECT_EQ(so_far.documents, ++calls); });
   EXPECT_EQ(summary.documents, 3);
   EXPECT_EQ(summary.tokens, 7);
   EXPECT_EQ(summary.bytes, 7);
@@ -268,8 +264,7 @@ TEST_F(IndexedDatasetTest, TokensNeedTheirTokenizer) {
   CorpusOptions options;
   options.data = folder_ / "d.idx";
   options.ctx_len = 2;
-  expect_error(ErrorKind::kInvalidArgument, {"d.idx", "--tokenizer"},
-               [&] { load_text_corpus(options); });
+  expect_error(ErrorKind::kInvalidArgument, {"d.idx", "--tokenizer"}, [&] { load_text_corpus(options); });
 }
 
 }  // namespace

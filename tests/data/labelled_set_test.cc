@@ -56,7 +56,8 @@ TEST_F(LabelledSetTest, Tables) {
 }
 
 TEST_F(LabelledSetTest, JsonLines) {
-  const LabelledSet set = read("a.jsonl", "{\"text\": \"x\\ny\", \"label\": 1}\n{\"label\": \"b\", \"sentence\": \"z\"}\n");
+  const LabelledSet set =
+      read("a.jsonl", "{\"text\": \"x\\ny\", \"label\": 1}\n{\"label\": \"b\", \"sentence\": \"z\"}\n");
   EXPECT_EQ(set.labels, (std::vector<std::string>{"1", "b"}));
   EXPECT_EQ(set.examples[0].text, "x\ny");
 }

@@ -152,18 +152,15 @@ TEST_F(TextCorpusTest, AFolderIsReadInOrder) {
 
 TEST_F(TextCorpusTest, JsonLinesAreDocuments) {
   CorpusOptions lines = options("");
-  lines.data = write(
-      "d.jsonl",
-      "\xEF\xBB\xBF{\"text\": \"f\\u00e9e\\n\", \"id\": 7}\r\n\n{\"text\":\"\"}\n{\"text\":\"x\"}");
+  lines.data =
+      write("d.jsonl", "\xEF\xBB\xBF{\"text\": \"f\\u00e9e\\n\", \"id\": 7}\r\n\n{\"text\":\"\"}\n{\"text\":\"x\"}");
   lines.valid_fraction = 0;
   lines.tokenizer = "bytes";
-  EXPECT_EQ(load_text_corpus(lines).tokenizer->decode(all_of(load_text_corpus(lines).train)),
-            "f\u00E9e\n\nx\n");
+  EXPECT_EQ(load_text_corpus(lines).tokenizer->decode(all_of(load_text_corpus(lines).train)), "f\u00E9e\n\nx\n");
 }
 
 TEST_F(TextCorpusTest, JsonLinesNameTheLine) {
-  for (const char* line :
-       {"{\"text\": 5}", "{\"txt\": \"a\"}", "[\"text\"]", "{\"text\": \"a\"", "nonsense"}) {
+  for (const char* line : {"{\"text\": 5}", "{\"txt\": \"a\"}", "[\"text\"]", "{\"text\": \"a\"", "nonsense"}) {
     CorpusOptions lines = options("");
     lines.data = write("d.jsonl", std::string("{\"text\": \"good\"}\n") + line + "\n");
     lines.tokenizer = "bytes";
@@ -197,8 +194,7 @@ TEST(ParseSource, ReadsWeights) {
 TEST_F(TextCorpusTest, EvaluationNeedsSomethingToPredict) {
   const auto tokenizer = make_tokenizer("chars", "abc");
   EXPECT_EQ(encode_text_file(write("two", "ab"), *tokenizer).tokens->size(), 2);
-  expect_error(ErrorKind::kInvalidArgument, {"at least 2"},
-               [&] { encode_text_file(write("one", "a"), *tokenizer); });
+  expect_error(ErrorKind::kInvalidArgument, {"at least 2"}, [&] { encode_text_file(write("one", "a"), *tokenizer); });
 }
 
 TEST(TextCorpusOfPlays, IsReadWhole) {

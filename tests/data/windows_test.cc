@@ -78,8 +78,8 @@ TEST(TokenStream, SlicesOfSlices) {
 }
 
 TEST(TokenStream, PartsBehindOneAnother) {
-  const auto whole = concatenate(
-      {counting_stream(3), counting_stream(0), counting_stream(1, 3), counting_stream(6, 4)});
+  const auto whole =
+      concatenate({counting_stream(3), counting_stream(0), counting_stream(1, 3), counting_stream(6, 4)});
   ASSERT_EQ(whole->size(), 10);
   for (std::int64_t first = 0; first <= 10; ++first) {
     for (std::int64_t count = 0; first + count <= 10; ++count) {
@@ -150,8 +150,7 @@ TEST(WindowSampler, OffsetsAreUniform) {
 
 TEST(WindowSampler, StreamsAreDrawnByWeight) {
   const WindowSampler sampler(
-      {{counting_stream(100), 1}, {counting_stream(50, 1000), 3}, {counting_stream(20, 5000), 4}},
-      8, 1);
+      {{counting_stream(100), 1}, {counting_stream(50, 1000), 3}, {counting_stream(20, 5000), 4}}, 8, 1);
   std::map<std::size_t, int> count;
   constexpr int kDraws = 16'000;
   for (int i = 0; i < kDraws; ++i) ++count[sampler.place(i, 0).stream];
@@ -164,8 +163,7 @@ TEST(WindowSampler, StreamsAreDrawnByWeight) {
 }
 
 TEST(WindowSampler, RefusesShortStreamsAndOddWeights) {
-  expect_error(ErrorKind::kInvalidArgument, {"8 tokens", "9"},
-               [] { WindowSampler(counting_stream(8), 8, 1); });
+  expect_error(ErrorKind::kInvalidArgument, {"8 tokens", "9"}, [] { WindowSampler(counting_stream(8), 8, 1); });
   for (const double weight : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
     EXPECT_THROW(WindowSampler({{counting_stream(100), weight}}, 8, 1), Error);
   }
@@ -253,8 +251,7 @@ TEST(EvaluationWindows, StopsWhereAsked) {
   EXPECT_EQ(groups[1].length, 4);
   EXPECT_EQ(predictions(windows, 4).back(), 20);
   EXPECT_EQ(EvaluationWindows(counting_stream(5), 8, 20).predictions(), 4);
-  expect_error(ErrorKind::kInvalidArgument, {"at least 2"},
-               [] { EvaluationWindows(counting_stream(1), 8); });
+  expect_error(ErrorKind::kInvalidArgument, {"at least 2"}, [] { EvaluationWindows(counting_stream(1), 8); });
 }
 
 }  // namespace

@@ -14,8 +14,7 @@ namespace {
 class BadTextTest : public SmallRuns {
  protected:
   ProgramResult train_on(const std::string& file, const Args& more = {}) const {
-    Args args = {"train", "--data",   file, "--out",   "model", "--n-layer",
-                 "1",     "--n-embd", "16", "--steps", "2"};
+    Args args = {"train", "--data", file, "--out", "model", "--n-layer", "1", "--n-embd", "16", "--steps", "2"};
     args.insert(args.end(), more.begin(), more.end());
     return run(args);
   }
@@ -40,10 +39,8 @@ TEST_F(BadTextTest, TrainingRefusesWhatItCannotLearnFrom) {
                  {"short.txt is too short", "ctx_len = 16", "need 17", "at most 2"});
   expect_refused(train_on("text.txt", {"--ctx-len", "100000"}), 1,
                  {"text.txt is too short", "ctx_len = 100000", "need 100001"});
-  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--valid", "none.txt"}), 1,
-                 {"none.txt", "No such file"});
-  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--valid", "empty.txt"}), 1,
-                 {"empty.txt is empty"});
+  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--valid", "none.txt"}), 1, {"none.txt", "No such file"});
+  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--valid", "empty.txt"}), 1, {"empty.txt is empty"});
   EXPECT_FALSE(std::filesystem::exists(at("model")));
 }
 
@@ -57,16 +54,14 @@ TEST_F(BadTextTest, EvaluationRefusesWhatItCannotRead) {
   expect_refused(run({"eval", "model", "--data", "one.txt"}), 1, {"one.txt has 1", "at least 2"});
   expect_refused(run({"eval", "model", "--data", "binary.dat"}), 1, {"binary.dat is binary"});
   expect_refused(run({"eval", "model", "--data", "model"}), 1, {"model/best/model.safetensors is binary"});
-  expect_refused(run({"eval", "model", "--data", "text.txt", "--precision", "f8"}), 1,
-                 {"precision \"f8\""});
+  expect_refused(run({"eval", "model", "--data", "text.txt", "--precision", "f8"}), 1, {"precision \"f8\""});
 }
 
 TEST_F(BadTextTest, AFolderThatCannotBeMadeIsNamed) {
   // A path below a regular file: the superuser could write into a read-only folder.
-  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--out", "text.txt/model"}), 2,
-                 {"--out"});
-  const ProgramResult result = run({"train", "--data", "text.txt", "--out", "text.txt/model",
-                                    "--n-layer", "1", "--n-embd", "16", "--ctx-len", "16"});
+  expect_refused(train_on("text.txt", {"--ctx-len", "16", "--out", "text.txt/model"}), 2, {"--out"});
+  const ProgramResult result = run({"train", "--data", "text.txt", "--out", "text.txt/model", "--n-layer", "1",
+                                    "--n-embd", "16", "--ctx-len", "16"});
   expect_refused(result, 1, {"text.txt/model", "Not a directory"});
   EXPECT_EQ(read("text.txt"), small_text(1500));
 }
@@ -82,16 +77,13 @@ class BadModelTest : public SmallRuns {
     expect_refused(run({"generate", "model", "--prompt", "the"}), 1, words);
     expect_refused(run({"eval", "model", "--data", "text.txt"}), 1, words);
     expect_refused(run({"inspect", "model"}), 1, words);
-    expect_refused(run({"trace", "model", "--tokens", "1,2", "--out", "trace.safetensors"}), 1,
-                   words);
+    expect_refused(run({"trace", "model", "--tokens", "1,2", "--out", "trace.safetensors"}), 1, words);
     EXPECT_FALSE(std::filesystem::exists(at("trace.safetensors")));
   }
   void expect_inspect_refuses(const std::vector<std::string_view>& words) const {
     expect_refused(run({"inspect", "model"}), 1, words);
   }
-  void change(const std::function<void(OwnedTensors&)>& change) const {
-    change_tensors(at(kWeights), change);
-  }
+  void change(const std::function<void(OwnedTensors&)>& change) const { change_tensors(at(kWeights), change); }
 };
 
 TEST_F(BadModelTest, MissingFolder) {
@@ -108,9 +100,8 @@ TEST_F(BadModelTest, WeightsCutShortAnywhere) {
   const std::string whole = read(kWeights);
   std::uint64_t header = 0;
   std::memcpy(&header, whole.data(), sizeof header);
-  for (const std::size_t size :
-       {std::size_t{0}, std::size_t{5}, std::size_t{8}, std::size_t{8} + header / 2,
-        std::size_t{8} + header, whole.size() / 2, whole.size() - 1}) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, std::size_t{8}, std::size_t{8} + header / 2,
+                                 std::size_t{8} + header, whole.size() / 2, whole.size() - 1}) {
     SCOPED_TRACE(size);
     write(kWeights, whole.substr(0, size));
     expect_inspect_refuses({kWeights});
@@ -133,17 +124,14 @@ TEST_F(BadModelTest, WeightsThatAreNoSafetensors) {
 TEST_F(BadModelTest, TensorsThatAreNotThoseOfTheConfiguration) {
   const std::string whole = read(kWeights);
   change([](OwnedTensors& tensors) {
-    std::swap(tensors.at("blocks.0.ffn.key.weight").shape[0],
-              tensors.at("blocks.0.ffn.key.weight").shape[1]);
+    std::swap(tensors.at("blocks.0.ffn.key.weight").shape[0], tensors.at("blocks.0.ffn.key.weight").shape[1]);
   });
   expect_unusable({kWeights, "blocks.0.ffn.key.weight", "[16, 64]", "asks for [64, 16]"});
   write(kWeights, whole);
   change([](OwnedTensors& tensors) { tensors.erase("ln_out.bias"); });
   expect_unusable({kWeights, "ln_out.bias", "[16]", "missing"});
   write(kWeights, whole);
-  change([](OwnedTensors& tensors) {
-    tensors["blocks.7.att.key.weight"] = tensors.at("ln_out.bias");
-  });
+  change([](OwnedTensors& tensors) { tensors["blocks.7.att.key.weight"] = tensors.at("ln_out.bias"); });
   expect_unusable({kWeights, "blocks.7.att.key.weight", "not a parameter"});
   write(kWeights, whole);
   change([](OwnedTensors& tensors) { tensors.at("ln_out.bias").dtype = DType::kI32; });
@@ -154,20 +142,17 @@ TEST_F(BadModelTest, TensorsThatAreNotThoseOfTheConfiguration) {
 
 TEST_F(BadModelTest, WeightsThatAreNoNumbers) {
   const std::string whole = read(kWeights);
-  for (const float bad :
-       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     write(kWeights, whole);
-    change(
-        [&](OwnedTensors& tensors) { set_float(tensors.at("blocks.0.att.key.weight"), 17, bad); });
-    expect_unusable({kWeights, "blocks.0.att.key.weight", std::isnan(bad) ? "nan" : "-inf",
-                     "element 17", "expected finite numbers"});
+    change([&](OwnedTensors& tensors) { set_float(tensors.at("blocks.0.att.key.weight"), 17, bad); });
+    expect_unusable({kWeights, "blocks.0.att.key.weight", std::isnan(bad) ? "nan" : "-inf", "element 17",
+                     "expected finite numbers"});
   }
 }
 
 TEST_F(BadModelTest, FiniteWeightsWhoseOutputIsNot) {
   change([](OwnedTensors& tensors) { fill_floats(tensors.at("ln_out.weight"), 3e38f); });
-  expect_stopped(run({"generate", "model", "--prompt", "the"}),
-                 {"output for token", "expected finite numbers"});
+  expect_stopped(run({"generate", "model", "--prompt", "the"}), {"output for token", "expected finite numbers"});
   expect_stopped(run({"eval", "model", "--data", "text.txt"}), {"loss", "not a finite number"});
 }
 
@@ -225,15 +210,12 @@ TEST_F(BadModelTest, VocabularyThatCannotBeUsed) {
   Json large = Json::parse(good);
   large[std::to_string(large.size())] = "Z";
   write("model/vocab.json", large.dump());
-  expect_refused(run({"generate", "model", "--prompt", "the"}), 1,
-                 {"tokenizer has 16 tokens", "vocabulary 15"});
+  expect_refused(run({"generate", "model", "--prompt", "the"}), 1, {"tokenizer has 16 tokens", "vocabulary 15"});
 }
 
 class BadRunTest : public SmallRuns {
  protected:
-  void SetUp() override {
-    make_model("model", {"--steps", "10", "--save-every", "5", "--eval-every", "0"});
-  }
+  void SetUp() override { make_model("model", {"--steps", "10", "--save-every", "5", "--eval-every", "0"}); }
 
   static constexpr const char* kNewest = "model/checkpoints/step-000000010.safetensors";
   Args resume() const { return {"train", "--out", "model", "--resume", "--steps", "30"}; }
@@ -264,8 +246,7 @@ TEST_F(BadRunTest, ACheckpointWithWrongContentIsNamedAndNothingChanges) {
     write(kNewest, whole);
     change_tensors(at(kNewest), change);
   };
-  const WeightFile checkpoint =
-      read_safetensors(at(kNewest).replace_filename("step-000000005.safetensors"));
+  const WeightFile checkpoint = read_safetensors(at(kNewest).replace_filename("step-000000005.safetensors"));
   std::string moment;
   for (const TensorView& tensor : checkpoint.tensors()) {
     if (tensor.name.ends_with("second_moment")) moment = tensor.name;
@@ -321,8 +302,7 @@ TEST_F(BadRunTest, AFullDiskBeforeAnythingIsSaved) {
     options.largest_file = bytes;
     const ProgramResult result = run_program(train_args(out, {"--steps", "30"}), options);
     expect_stopped(result, {out + "/", "cannot write"});
-    for (const auto& [name, content] : content_of(at(out)))
-      EXPECT_EQ(name.find(".tmp"), std::string::npos) << name;
+    for (const auto& [name, content] : content_of(at(out))) EXPECT_EQ(name.find(".tmp"), std::string::npos) << name;
   }
 }
 
@@ -340,17 +320,17 @@ class DivergenceTest : public SmallRuns {};
 
 TEST_F(DivergenceTest, AGradientThatIsNotFiniteStopsWithStepAndLayer) {
   // Without a second moment to divide by, Adam's steps explode.
-  const ProgramResult result = run(train_args(
-      "wild", {"--arch", "rwkv", "--precision", "f32", "--grad-clip", "0", "--lr", "9.9", "--beta2",
-               "0", "--steps", "200", "--save-every", "1", "--keep", "1000", "--eval-every", "0", "--retries", "0"}));
+  const ProgramResult result =
+      run(train_args("wild", {"--arch",       "rwkv", "--precision", "f32", "--grad-clip",  "0", "--lr",   "9.9",
+                              "--beta2",      "0",    "--steps",     "200", "--save-every", "1", "--keep", "1000",
+                              "--eval-every", "0",    "--retries",   "0"}));
   expect_stopped(result, {"spikegpt: step ", "not finite", "blocks.0.", "--lr"});
   const std::size_t steps = metrics("wild").size() - 1;  // less the evaluation at the start
   expect_words(result.err, {"spikegpt: step " + std::to_string(steps + 1) + ":"});
   ASSERT_EQ(checkpoints("wild").size(), steps) << "all that went well was kept";
   const WeightFile last = read_safetensors(at("wild/checkpoints") / checkpoints("wild").back());
   for (const TensorView& tensor : last.tensors()) {
-    for (const float value : floats_of(last, tensor.name))
-      ASSERT_TRUE(std::isfinite(value)) << tensor.name;
+    for (const float value : floats_of(last, tensor.name)) ASSERT_TRUE(std::isfinite(value)) << tensor.name;
   }
   expect_success(run({"inspect", "wild"}));
 }
@@ -366,8 +346,8 @@ class DivergenceLayerTest : public SmallRuns, public testing::WithParamInterface
 
 // Weights so large that a product overflows stand for a run that went wild.
 TEST_P(DivergenceLayerTest, ALossThatIsNotFiniteStopsWithStepAndLayer) {
-  make_model("model", {"--steps", "10", "--save-every", "5", "--arch", GetParam().arch, "--dropout",
-                       "0", "--binary-embedding", "false", "--precision", "f32"});
+  make_model("model", {"--steps", "10", "--save-every", "5", "--arch", GetParam().arch, "--dropout", "0",
+                       "--binary-embedding", "false", "--precision", "f32"});
   change_tensors(at("model/checkpoints/step-000000010.safetensors"),
                  [&](OwnedTensors& tensors) { fill_floats(tensors.at(GetParam().tensor), 3e38f); });
   auto before = content_of(folder());
@@ -381,15 +361,13 @@ TEST_P(DivergenceLayerTest, ALossThatIsNotFiniteStopsWithStepAndLayer) {
   expect_success(run({"generate", "model", "--prompt", "the", "--tokens", "5"}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, DivergenceLayerTest,
-                         testing::Values(Poison{"ln0", "spikegpt", "blocks.0.ln0.weight",
-                                                "ln0 of block 0"},
-                                         Poison{"time_mix", "rwkv", "blocks.0.att.value.weight",
-                                                "the time mix of block 0"},
-                                         Poison{"channel_mix", "rwkv", "blocks.0.ffn.value.weight",
-                                                "the channel mix of block 0"},
-                                         Poison{"head", "spikegpt", "ln_out.weight", "the head"}),
-                         [](const auto& poison) { return std::string(poison.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Layers, DivergenceLayerTest,
+    testing::Values(Poison{"ln0", "spikegpt", "blocks.0.ln0.weight", "ln0 of block 0"},
+                    Poison{"time_mix", "rwkv", "blocks.0.att.value.weight", "the time mix of block 0"},
+                    Poison{"channel_mix", "rwkv", "blocks.0.ffn.value.weight", "the channel mix of block 0"},
+                    Poison{"head", "spikegpt", "ln_out.weight", "the head"}),
+    [](const auto& poison) { return std::string(poison.param.name); });
 
 }  // namespace
 }  // namespace spikegpt::test

@@ -26,8 +26,8 @@ class ClassifyTest : public SmallRuns {
     return text;
   }
   static Args train(const std::string& out, const Args& more = {}) {
-    Args args = {"classify", "train", out, "--data", "train.txt", "--n-layer", "1", "--n-embd", "16", "--ctx-len", "64",
-                 "--epochs", "6", "--lr", "0.01", "--batch-size", "8"};
+    Args args = {"classify", "train",    out, "--data", "train.txt", "--n-layer",    "1", "--n-embd", "16", "--ctx-len",
+                 "64",       "--epochs", "6", "--lr",   "0.01",      "--batch-size", "8"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -43,8 +43,10 @@ TEST_F(ClassifyTest, TrainEvalPredict) {
   EXPECT_GT(json.at("accuracy").get<double>(), 0.95);
   EXPECT_EQ(json.at("texts"), 60);
   const Json results = Json::parse(read("model/results.json"));
-  EXPECT_NEAR(results.at("runs").at(0).at("test").at("accuracy").get<double>(), json.at("accuracy").get<double>(), 0.04);
-  const ProgramResult predicted = run_with_input({"classify", "predict", "model", "--data", "-"}, "a good a fine\n\na sad a dull\n");
+  EXPECT_NEAR(results.at("runs").at(0).at("test").at("accuracy").get<double>(), json.at("accuracy").get<double>(),
+              0.04);
+  const ProgramResult predicted =
+      run_with_input({"classify", "predict", "model", "--data", "-"}, "a good a fine\n\na sad a dull\n");
   expect_success(predicted);
   const auto lines = lines_of(predicted.out);
   ASSERT_EQ(lines.size(), 3u);
@@ -57,8 +59,8 @@ TEST_F(ClassifyTest, TrainEvalPredict) {
 TEST_F(ClassifyTest, FoldsResumeAndUsePreTrainedModels) {
   make_model("base", {"--steps", "5", "--eval-every", "0", "--arch", "rwkv", "--tokenizer", "bytes"});
   const auto folds = [&](const Args& more) {
-    Args args = {"classify", "train", "cv", "--data", "train.txt", "--from", "base", "--folds", "4", "--epochs", "1",
-                 "--ctx-len", "64"};
+    Args args = {"classify", "train", "cv",       "--data", "train.txt", "--from", "base",
+                 "--folds",  "4",     "--epochs", "1",      "--ctx-len", "64"};
     args.insert(args.end(), more.begin(), more.end());
     return run(args);
   };
@@ -81,7 +83,9 @@ TEST_F(ClassifyTest, BadInputIsNamed) {
   write("one.txt", "1 good\n1 fine\n");
   write("other.txt", "2 good\n");
   write("broken.txt", "1 good\nbad\n");
-  const auto refuses = [&](const Args& args, const std::vector<std::string_view>& words) { expect_refused(run(args), 1, words); };
+  const auto refuses = [&](const Args& args, const std::vector<std::string_view>& words) {
+    expect_refused(run(args), 1, words);
+  };
   refuses({"classify", "train", "m", "--data", "one.txt"}, {"one.txt has one label only", "1"});
   refuses({"classify", "train", "m", "--data", "broken.txt"}, {"broken.txt, line 2", "expected a label"});
   refuses({"classify", "train", "m", "--data", "none.txt"}, {"none.txt", "No such file"});

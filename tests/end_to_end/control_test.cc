@@ -93,7 +93,8 @@ TEST_F(ControlTest, AnotherVocabularyKeepsTheTokensThatBothKnow) {
 TEST_F(ControlTest, ReinitAndAnotherArchitecture) {
   make_model("base", {"--steps", "10", "--arch", "rwkv", "--eval-every", "0"});
   const Args common = {"--steps", "1", "--lr", "1e-30", "--lr-final", "0", "--batch-size", "2", "--sample-tokens", "0"};
-  Args event = {"train", "--data", "text.txt", "--out", "event", "--from", "base", "--arch", "event", "--reinit", "head.*"};
+  Args event = {"train", "--data", "text.txt", "--out",    "event", "--from",
+                "base",  "--arch", "event",    "--reinit", "head.*"};
   event.insert(event.end(), common.begin(), common.end());
   expect_success(run(event));
   EXPECT_EQ(tensor("base/model.safetensors", "blocks.0.att.key.weight"),
@@ -114,7 +115,8 @@ TEST_F(ControlTest, ADryRunWritesNothing) {
 
 TEST_F(ControlTest, SchedulesEndWhereTheySay) {
   const auto rates = [&](const std::string& schedule) {
-    make_model(schedule, {"--steps", "20", "--schedule", schedule, "--lr", "1e-3", "--lr-final", "1e-4", "--eval-every", "0"});
+    make_model(schedule,
+               {"--steps", "20", "--schedule", schedule, "--lr", "1e-3", "--lr-final", "1e-4", "--eval-every", "0"});
     std::vector<double> found;
     for (const Json& line : metrics(schedule)) {
       if (line.contains("lr")) found.push_back(line.at("lr").get<double>());

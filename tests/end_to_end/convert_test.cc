@@ -12,8 +12,8 @@ class ConvertTest : public SmallRuns {};
 
 TEST_F(ConvertTest, WeightsOfAModelMakeTheSameModel) {
   expect_success(run(train_args("model", {})));
-  expect_success(run({"convert", "model/model.safetensors", "again", "--ctx-len", "16", "--tokenizer",
-                      "model/vocab.json"}));
+  expect_success(
+      run({"convert", "model/model.safetensors", "again", "--ctx-len", "16", "--tokenizer", "model/vocab.json"}));
   EXPECT_EQ(read("again/model.safetensors"), read("model/model.safetensors"));
   EXPECT_EQ(read("again/vocab.json"), read("model/vocab.json"));
   const Args generate = {"--prompt", "a", "--tokens", "30", "--quiet"};
@@ -55,8 +55,8 @@ TEST_F(ConvertTest, ATokenizerIsTrainedAndUsed) {
   write("ids.txt", ids.out);
   EXPECT_EQ(run({"detokenize", "bpe.json", "ids.txt"}).out, text);
   expect_success(run({"tokenize", "bpe.json", "pets.txt", "--out", "pets"}));
-  expect_success(run({"train", "--data", "pets.idx", "--tokenizer", "bpe.json", "--out", "model", "--n-layer",
-                      "1", "--n-embd", "16", "--ctx-len", "16", "--steps", "3", "--sample-tokens", "5"}));
+  expect_success(run({"train", "--data", "pets.idx", "--tokenizer", "bpe.json", "--out", "model", "--n-layer", "1",
+                      "--n-embd", "16", "--ctx-len", "16", "--steps", "3", "--sample-tokens", "5"}));
   EXPECT_TRUE(std::filesystem::exists(at("model/tokenizer.json")));
   expect_refused(run({"detokenize", "bpe.json", "pets.txt"}), 1, {"pets.txt", "token ids such as"});
   expect_refused(run({"tokenize", "bpe.json", "--out", "x"}), 1, {"--out needs the texts"});

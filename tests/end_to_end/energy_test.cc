@@ -32,15 +32,16 @@ TEST_F(EnergyTest, AllAccountsAreReported) {
     EXPECT_DOUBLE_EQ(json.at("per_token").at("twin").at("products").at("macs").get<double>(), 13 * 256 + 15 * 16);
     const ProgramResult table = run({"energy", arch, "--data", "text.txt", "--max-tokens", "500", "--layers"});
     expect_success(table);
-    expect_words(table.out, {"(a) non-spiking twin", "(b) the paper's way", "(c) what it needs", "Transformer", "head"});
+    expect_words(table.out,
+                 {"(a) non-spiking twin", "(b) the paper's way", "(c) what it needs", "Transformer", "head"});
   }
 }
 
 TEST_F(EnergyTest, PricesMayBeTheUsersOwn) {
   make_model("model", {"--steps", "4", "--arch", "event"});
   const double usual = energy("model").at("per_token").at("twin").at("products").at("joules").get<double>();
-  const Json prices = {{"name", "mine"}, {"source", "a guess"}, {"mac", 9.2}, {"accumulate", 1}, {"multiply", 1},
-                       {"exponential", 1}, {"division", 1}, {"byte", 1}};
+  const Json prices = {{"name", "mine"}, {"source", "a guess"}, {"mac", 9.2},    {"accumulate", 1},
+                       {"multiply", 1},  {"exponential", 1},    {"division", 1}, {"byte", 1}};
   write("prices.json", prices.dump());
   const double mine =
       energy("model", {"--table", "prices.json"}).at("per_token").at("twin").at("products").at("joules").get<double>();

@@ -60,7 +60,8 @@ TEST_F(EvalProtocolTest, PerplexityPerWordCountsWordsAndLineEnds) {
   // The first "t" is not predicted, but the rest of its word is.
   EXPECT_EQ(json.at("words"), 7 + 2);
   const double nats = loss(json, "carried") * json.at("carried").at("tokens").get<double>();
-  EXPECT_NEAR(json.at("carried").at("word_perplexity").get<double>(), std::exp(nats / 9.0), 1e-9 * std::exp(nats / 9.0));
+  EXPECT_NEAR(json.at("carried").at("word_perplexity").get<double>(), std::exp(nats / 9.0),
+              1e-9 * std::exp(nats / 9.0));
 }
 
 TEST_F(EvalProtocolTest, LossByPlaceAveragesToTheLoss) {

@@ -31,8 +31,7 @@ TEST_F(GenerateTest, TheSeedDecides) {
 }
 
 TEST_F(GenerateTest, TemperatureZeroAndTopOneAlwaysTakeTheLikeliest) {
-  const std::string likeliest =
-      generate({"--prompt", "the ", "--temperature", "0", "--seed", "1"}).out;
+  const std::string likeliest = generate({"--prompt", "the ", "--temperature", "0", "--seed", "1"}).out;
   EXPECT_EQ(generate({"--prompt", "the ", "--temperature", "0", "--seed", "2"}).out, likeliest);
   EXPECT_EQ(generate({"--prompt", "the ", "--top-k", "1", "--seed", "3"}).out, likeliest);
   EXPECT_EQ(generate({"--prompt", "the ", "--top-p", "1e-9", "--seed", "4"}).out, likeliest);
@@ -43,8 +42,7 @@ TEST_F(GenerateTest, NumberOfTokens) {
   EXPECT_EQ(generate({"--prompt", "the", "--tokens", "1"}).out.size(), 5u);
   const std::string longer = generate({"--prompt", "the", "--tokens", "700"}).out;
   EXPECT_EQ(longer.size(), 704u);
-  EXPECT_TRUE(
-      longer.starts_with(generate({"--prompt", "the", "--tokens", "99"}).out.substr(0, 102)));
+  EXPECT_TRUE(longer.starts_with(generate({"--prompt", "the", "--tokens", "99"}).out.substr(0, 102)));
 }
 
 TEST_F(GenerateTest, LogProbabilitiesAreThoseThatEvalAddsUp) {
@@ -85,11 +83,8 @@ TEST_F(GenerateTest, EndsBeforeAStopString) {
   const std::string whole = generate({"--prompt", "the ", "--no-echo", "--seed", "5"}).out;
   const std::string stop = whole.substr(10, 3);
   const std::string expected = whole.substr(0, whole.find(stop)) + "\n";
-  EXPECT_EQ(generate({"--prompt", "the ", "--no-echo", "--seed", "5", "--stop", stop}).out,
-            expected);
-  EXPECT_EQ(
-      generate({"--prompt", "the ", "--no-echo", "--seed", "5", "--stop", "Q", "--stop", stop}).out,
-      expected);
+  EXPECT_EQ(generate({"--prompt", "the ", "--no-echo", "--seed", "5", "--stop", stop}).out, expected);
+  EXPECT_EQ(generate({"--prompt", "the ", "--no-echo", "--seed", "5", "--stop", "Q", "--stop", stop}).out, expected);
   EXPECT_EQ(generate({"--prompt", "the ", "--no-echo", "--seed", "5", "--stop", "Q"}).out, whole);
 }
 
@@ -101,13 +96,11 @@ TEST_F(GenerateTest, ThePromptComesFromWhereItIsTold) {
   EXPECT_EQ(generate({"--tokens", "20"}, "the dog ").out, expected);
   EXPECT_EQ(generate({"--prompt", "the dog ", "--tokens", "20"}, "not read").out, expected);
   EXPECT_TRUE(expected.starts_with("the dog "));
-  EXPECT_EQ("the dog " + generate({"--prompt", "the dog ", "--tokens", "20", "--no-echo"}).out,
-            expected);
+  EXPECT_EQ("the dog " + generate({"--prompt", "the dog ", "--tokens", "20", "--no-echo"}).out, expected);
 }
 
 TEST_F(GenerateTest, APromptLongerThanTheTrainingWindow) {
-  const std::string prompt =
-      small_text(400);  // far beyond ctx_len = 16 and beyond one chunk of reading
+  const std::string prompt = small_text(400);  // far beyond ctx_len = 16 and beyond one chunk of reading
   const ProgramResult result = generate({"--tokens", "5"}, prompt);
   EXPECT_TRUE(result.out.starts_with(prompt));
   EXPECT_EQ(result.out.size(), prompt.size() + 6);
@@ -124,9 +117,8 @@ TEST_F(GenerateTest, WithoutAPromptAVocabularyThatLacksTheLineBreakIsNoFault) {
   std::string line = small_text(900);
   std::replace(line.begin(), line.end(), '\n', ' ');
   write("line.txt", line);
-  const ProgramResult trained =
-      run({"train", "--data", "line.txt", "--out", "other", "--n-layer", "1", "--n-embd", "16",
-           "--ctx-len", "16", "--batch-size", "2", "--steps", "2"});
+  const ProgramResult trained = run({"train", "--data", "line.txt", "--out", "other", "--n-layer", "1", "--n-embd",
+                                     "16", "--ctx-len", "16", "--batch-size", "2", "--steps", "2"});
   expect_success(trained);
   const ProgramResult result = run({"generate", "other", "--quiet", "--tokens", "10"});
   expect_success(result);
@@ -134,21 +126,17 @@ TEST_F(GenerateTest, WithoutAPromptAVocabularyThatLacksTheLineBreakIsNoFault) {
 }
 
 TEST_F(GenerateTest, UnknownCharactersAreReportedAndReplaced) {
-  const ProgramResult result =
-      generate({"--prompt", "the Ωé cat ", "--tokens", "5", "--seed", "9"});
+  const ProgramResult result = generate({"--prompt", "the Ωé cat ", "--tokens", "5", "--seed", "9"});
   EXPECT_TRUE(result.out.starts_with("the Ωé cat "));
-  expect_words(result.err,
-               {"spikegpt: ", "2 unknown characters", "U+03A9", "U+00E9", "replaced by \" \""});
+  expect_words(result.err, {"spikegpt: ", "2 unknown characters", "U+03A9", "U+00E9", "replaced by \" \""});
   EXPECT_EQ(lines_of(result.err).size(), 1u);
-  const std::string known =
-      generate({"--prompt", "the    cat ", "--tokens", "5", "--seed", "9", "--no-echo"}).out;
+  const std::string known = generate({"--prompt", "the    cat ", "--tokens", "5", "--seed", "9", "--no-echo"}).out;
   EXPECT_EQ(known.size(), 6u);
   EXPECT_EQ(generate({"--prompt", "the \xff cat", "--tokens", "5"}).status, 0);  // not even UTF-8
 }
 
 TEST_F(GenerateTest, UnknownCharactersCountAsTheStandIn) {
-  const std::string unknown =
-      generate({"--prompt", "the Ω cat ", "--tokens", "30", "--no-echo"}).out;
+  const std::string unknown = generate({"--prompt", "the Ω cat ", "--tokens", "30", "--no-echo"}).out;
   EXPECT_EQ(generate({"--prompt", "the   cat ", "--tokens", "30", "--no-echo"}).out, unknown);
 }
 
@@ -162,8 +150,7 @@ TEST_F(GenerateTest, OnlyTheTextGoesToStandardOutput) {
 
 TEST_F(GenerateTest, StopsAtASignal) {
   ProgramOptions options = here();
-  RunningProgram writer({"generate", "model", "--prompt", "the ", "--tokens", "1000000000"},
-                        options);
+  RunningProgram writer({"generate", "model", "--prompt", "the ", "--tokens", "1000000000"}, options);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   ASSERT_FALSE(writer.has_ended());
   writer.send(SIGINT);
@@ -188,11 +175,10 @@ TEST_F(GenerateTest, BytesThatAreNoCharacterDoNotStopIt) {
   for (int i = 0; i < 2000; ++i) bytes += static_cast<char>(i * 37 % 256);
   write("bytes.bin", bytes);
   const ProgramResult trained =
-      run({"train", "--data", "bytes.bin", "--out", "raw", "--tokenizer", "bytes", "--n-layer", "1",
-           "--n-embd", "16", "--ctx-len", "16", "--batch-size", "2", "--steps", "3"});
+      run({"train", "--data", "bytes.bin", "--out", "raw", "--tokenizer", "bytes", "--n-layer", "1", "--n-embd", "16",
+           "--ctx-len", "16", "--batch-size", "2", "--steps", "3"});
   expect_success(trained);
-  expect_success(
-      run({"generate", "raw", "--prompt", "\xc3\xa9\xff", "--tokens", "300", "--top-p", "1"}));
+  expect_success(run({"generate", "raw", "--prompt", "\xc3\xa9\xff", "--tokens", "300", "--top-p", "1"}));
 }
 
 TEST_F(GenerateTest, ImpossibleValuesAreRefused) {
@@ -220,10 +206,8 @@ TEST_F(GenerateTest, ImpossibleValuesAreRefused) {
   }
   expect_refused(run({"generate", "model", "--prompt", "a", "--prompt-file", "text.txt"}), 1,
                  {"--prompt or --prompt-file"});
-  expect_refused(run({"generate", "model", "--prompt-file", "none.txt"}), 1,
-                 {"none.txt", "No such file"});
-  expect_refused(run({"generate", "model", "--prompt-file", "model"}), 1,
-                 {"model is not a regular file"});
+  expect_refused(run({"generate", "model", "--prompt-file", "none.txt"}), 1, {"none.txt", "No such file"});
+  expect_refused(run({"generate", "model", "--prompt-file", "model"}), 1, {"model is not a regular file"});
 }
 
 }  // namespace

@@ -79,12 +79,10 @@ TEST_P(LearnTest, TrainsAndLeavesAModelThatLearned) {
   double after = 0.0;
   const std::string line = find_line(result.out, "held-out bits per ");
   const std::size_t colon = line.find(": ");
-  ASSERT_EQ(std::sscanf(line.c_str() + colon, ": %lf before, %lf after", &before, &after), 2)
-      << line;
+  ASSERT_EQ(std::sscanf(line.c_str() + colon, ": %lf before, %lf after", &before, &after), 2) << line;
   EXPECT_GT(before, 3.0);
   EXPECT_LT(after, 0.75 * before);
-  expect_words(result.out, {"  | the ", "saved model/checkpoints/step-000000015.safetensors",
-                            "the model is in model"});
+  expect_words(result.out, {"  | the ", "saved model/checkpoints/step-000000015.safetensors", "the model is in model"});
 
   const ModelConfig config = load_config(at("model/config.json"));
   EXPECT_EQ(config.arch, GetParam().arch);
@@ -103,8 +101,7 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
     const int step = line.at("step").get<int>();
     if (line.contains("valid_loss")) {
       evaluations.push_back(step);
-      EXPECT_NEAR(line.at("valid_bits").get<double>(),
-                  line.at("valid_loss").get<double>() / std::numbers::ln2, 1e-9);
+      EXPECT_NEAR(line.at("valid_bits").get<double>(), line.at("valid_loss").get<double>() / std::numbers::ln2, 1e-9);
       continue;
     }
     if (line.contains("sample")) {
@@ -117,8 +114,7 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
     EXPECT_GT(line.at("loss").get<double>(), 0.0);
     EXPECT_GT(line.at("grad_norm").get<double>(), 0.0);
     EXPECT_GT(line.at("tokens_per_second").get<double>(), 0.0);
-    const double lr =
-        1e-5 + (0.005 - 1e-5) * 0.5 * (1.0 + std::cos(std::numbers::pi * (step - 1) / 40.0));
+    const double lr = 1e-5 + (0.005 - 1e-5) * 0.5 * (1.0 + std::cos(std::numbers::pi * (step - 1) / 40.0));
     EXPECT_NEAR(line.at("lr").get<double>(), lr, 1e-12);
     const double firing = line.at("firing_rate").get<double>();
     if (std::string(GetParam().arch) == "rwkv") {
@@ -138,8 +134,7 @@ TEST_P(LearnTest, MetricsTellOfEveryStepAndEvaluation) {
 TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
   expect_success(run(args("model")));
 
-  const ProgramResult written =
-      run({"generate", "model", "--prompt", "the ", "--tokens", "60", "--quiet"});
+  const ProgramResult written = run({"generate", "model", "--prompt", "the ", "--tokens", "60", "--quiet"});
   expect_success(written);
   EXPECT_TRUE(written.out.starts_with("the "));
   EXPECT_GT(written.out.size(), 40u);
@@ -165,8 +160,8 @@ TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
 
   const ProgramResult shown = run({"inspect", "model"});
   expect_success(shown);
-  expect_words(shown.out, {GetParam().arch, GetParam().tokenizer, GetParam().model_type,
-                           "emb.weight", "head.weight", "parameters", "neurons"});
+  expect_words(shown.out, {GetParam().arch, GetParam().tokenizer, GetParam().model_type, "emb.weight", "head.weight",
+                           "parameters", "neurons"});
   std::int64_t stored = 0;
   const WeightFile weights = read_safetensors(at("model/model.safetensors"));
   for (const TensorView& tensor : weights.tensors()) stored += element_count(tensor);
@@ -176,29 +171,26 @@ TEST_P(LearnTest, TheModelWritesIsMeasuredAndShown) {
   EXPECT_EQ(Json::parse(shown_json.out).at("tensors").size(), weights.tensors().size());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, LearnTest,
-    testing::Values(Kind{"spikegpt", "spikegpt", "RWKV", "chars", "vocab.json"},
-                    Kind{"rwkv", "rwkv", "RWKV", "chars", "vocab.json"},
-                    Kind{"event", "event", "RWKV", "chars", "vocab.json"},
-                    Kind{"spikegpt_bytes", "spikegpt", "RWKV", "bytes", "tokenizer.json"},
-                    Kind{"spikegpt_ffnpre", "spikegpt", "RWKV-ffnPre", "chars", "vocab.json"},
-                    Kind{"event_ffnpre", "event", "RWKV-ffnPre", "bytes", "tokenizer.json"}),
-    [](const auto& kind) { return std::string(kind.param.name); });
+INSTANTIATE_TEST_SUITE_P(Kinds, LearnTest,
+                         testing::Values(Kind{"spikegpt", "spikegpt", "RWKV", "chars", "vocab.json"},
+                                         Kind{"rwkv", "rwkv", "RWKV", "chars", "vocab.json"},
+                                         Kind{"event", "event", "RWKV", "chars", "vocab.json"},
+                                         Kind{"spikegpt_bytes", "spikegpt", "RWKV", "bytes", "tokenizer.json"},
+                                         Kind{"spikegpt_ffnpre", "spikegpt", "RWKV-ffnPre", "chars", "vocab.json"},
+                                         Kind{"event_ffnpre", "event", "RWKV-ffnPre", "bytes", "tokenizer.json"}),
+                         [](const auto& kind) { return std::string(kind.param.name); });
 
 class EvalTest : public SmallRuns {};
 
 TEST_F(EvalTest, OneWindowOverAllOfTheTextIsTheSameAsCarriedState) {
   make_model("model");
   write("short.txt", small_text(40));
-  for (const char* length :
-       {"1000", "1048576"}) {  // the latter must not cost memory for a million tokens
-    const ProgramResult result = run({"eval", "model", "--data", "short.txt", "--json", "--ctx-len",
-                                      length, "--batch-size", "4096"});
+  for (const char* length : {"1000", "1048576"}) {  // the latter must not cost memory for a million tokens
+    const ProgramResult result =
+        run({"eval", "model", "--data", "short.txt", "--json", "--ctx-len", length, "--batch-size", "4096"});
     expect_success(result);
     const Json json = Json::parse(result.out);
-    EXPECT_NEAR(json.at("windows").at("loss").get<double>(),
-                json.at("carried").at("loss").get<double>(), 1e-6);
+    EXPECT_NEAR(json.at("windows").at("loss").get<double>(), json.at("carried").at("loss").get<double>(), 1e-6);
   }
 }
 
@@ -206,8 +198,7 @@ TEST_F(EvalTest, WindowsDoNotDependOnTheBatch) {
   make_model("model");
   std::vector<double> losses;
   for (const char* batch : {"1", "7"}) {
-    const ProgramResult result =
-        run({"eval", "model", "--data", "text.txt", "--json", "--batch-size", batch});
+    const ProgramResult result = run({"eval", "model", "--data", "text.txt", "--json", "--batch-size", batch});
     expect_success(result);
     losses.push_back(Json::parse(result.out).at("windows").at("loss").get<double>());
   }
@@ -217,8 +208,7 @@ TEST_F(EvalTest, WindowsDoNotDependOnTheBatch) {
 TEST_F(EvalTest, MaxTokensAndUnknownCharacters) {
   make_model("model");
   write("odd.txt", "the cat é the dog Ω the mat\n");
-  const ProgramResult result =
-      run({"eval", "model", "--data", "odd.txt", "--json", "--max-tokens", "5"});
+  const ProgramResult result = run({"eval", "model", "--data", "odd.txt", "--json", "--max-tokens", "5"});
   expect_success(result);
   const Json json = Json::parse(result.out);
   EXPECT_EQ(json.at("windows").at("tokens").get<int>(), 5);
@@ -266,8 +256,7 @@ TEST_F(ShowTest, OutputThatCannotBeWrittenIsAFailure) {
   make_model("model");
   ProgramOptions options = here();
   options.output = "/dev/full";
-  for (const Args& args :
-       {Args{"inspect", "model"}, Args{"generate", "model", "--prompt", "a", "--quiet"}}) {
+  for (const Args& args : {Args{"inspect", "model"}, Args{"generate", "model", "--prompt", "a", "--quiet"}}) {
     const ProgramResult result = run_program(args, options);
     expect_refused(result, 1, {"standard output"});
   }
@@ -276,9 +265,8 @@ TEST_F(ShowTest, OutputThatCannotBeWrittenIsAFailure) {
 class BenchTest : public SmallRuns {};
 
 TEST_F(BenchTest, TrainingSteps) {
-  const ProgramResult result =
-      run({"bench", "train", "--preset", "nano", "--batch-size", "1", "--ctx-len", "16", "--steps",
-           "2", "--json", "--arch", "event"});
+  const ProgramResult result = run({"bench", "train", "--preset", "nano", "--batch-size", "1", "--ctx-len", "16",
+                                    "--steps", "2", "--json", "--arch", "event"});
   expect_success(result);
   const Json json = Json::parse(result.out).at("train");
   EXPECT_EQ(json.at("arch"), "event");
@@ -309,7 +297,8 @@ TEST_F(BenchTest, TheBreakdownAccountsForTheWholeStep) {
   EXPECT_EQ(rows.at("WKV forward").at("calls").get<double>(), layers);
   EXPECT_EQ(rows.at("WKV backward").at("calls").get<double>(), layers);
   EXPECT_EQ(rows.at("spike scan backward").at("calls").get<double>(), 2 * layers);
-  for (const char* kind : {"product forward, head", "product, input gradient, head", "product, weight gradient, head"}) {
+  for (const char* kind :
+       {"product forward, head", "product, input gradient, head", "product, weight gradient, head"}) {
     EXPECT_EQ(rows.at(kind).at("calls").get<double>(), 1.0) << kind;
   }
   EXPECT_EQ(rows.at("Adam").at("calls").get<double>(), 1.0);
@@ -326,8 +315,7 @@ TEST_F(BenchTest, ABaselineThatCannotRunIsRefused) {
 }
 
 TEST_F(BenchTest, Kernels) {
-  const ProgramResult result =
-      run({"bench", "kernels", "--preset", "nano", "--batch-size", "1", "--json"});
+  const ProgramResult result = run({"bench", "kernels", "--preset", "nano", "--batch-size", "1", "--json"});
   expect_success(result);
   const Json json = Json::parse(result.out).at("kernels");
   EXPECT_GT(json.size(), 10u);

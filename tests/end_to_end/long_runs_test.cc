@@ -57,7 +57,8 @@ TEST_F(LongRunTest, WithoutAnyWholeCheckpointNothingIsLostButTheWord) {
   make_model("model", {"--steps", "20", "--save-every", "10"});
   const std::string model = read("model/model.safetensors");
   for (const std::string& name : checkpoints("model")) flip_a_bit("model/checkpoints/" + name, 9000);
-  expect_refused(run(resume("model")), 1, {"no checkpoint to resume from", "step-000000010", "step-000000020", "damaged"});
+  expect_refused(run(resume("model")), 1,
+                 {"no checkpoint to resume from", "step-000000010", "step-000000020", "damaged"});
   EXPECT_EQ(read("model/model.safetensors"), model);
   for (const char* name : {"step-000000010.safetensors.damaged", "step-000000020.safetensors.damaged"}) {
     EXPECT_TRUE(std::filesystem::exists(at("model/checkpoints") / name)) << name;
@@ -73,8 +74,12 @@ TEST_F(LongRunTest, TheFirstFormatOfCheckpointsIsRead) {
   {
     const WeightFile file = read_safetensors(path);
     tensors.assign(file.tensors().begin(), file.tensors().end());
-    write_safetensors(path, {{"format", "spikegpt checkpoint 1"}, {"step", "10"}, {"seconds", "0.5"},
-                             {"config", file.metadata().at("config")}}, tensors);
+    write_safetensors(path,
+                      {{"format", "spikegpt checkpoint 1"},
+                       {"step", "10"},
+                       {"seconds", "0.5"},
+                       {"config", file.metadata().at("config")}},
+                      tensors);
   }
   expect_success(run(resume("old")));
   expect_same_tensors(at("whole/model.safetensors"), at("old/model.safetensors"));
@@ -130,8 +135,8 @@ TEST_F(LongRunTest, DozensOfKillsLoseNothing) {
 TEST_F(LongRunTest, TheBestModelIsKeptApart) {
   // A learning rate that spoils now and then what was learned.
   write("valid.txt", small_text(300));
-  make_model("model", {"--steps", "100", "--eval-every", "5", "--lr", "2e-1", "--schedule", "constant", "--precision", "f32",
-                       "--valid", "valid.txt", "--eval-tokens", "0", "--retries", "0", "--loss-spike", "0"});
+  make_model("model", {"--steps", "100", "--eval-every", "5", "--lr", "2e-1", "--schedule", "constant", "--precision",
+                       "f32", "--valid", "valid.txt", "--eval-tokens", "0", "--retries", "0", "--loss-spike", "0"});
   std::vector<double> losses;
   for (const Json& line : metrics("model")) {
     if (line.contains("valid_loss") && line.at("step") > 0) losses.push_back(line.at("valid_loss").get<double>());
@@ -146,8 +151,9 @@ TEST_F(LongRunTest, TheBestModelIsKeptApart) {
 }
 
 TEST_F(LongRunTest, ALossThatIsNotFiniteGoesBackAndTriesAgain) {
-  const Args wild = {"--arch", "rwkv", "--precision", "f32", "--grad-clip", "0", "--lr", "9.9", "--beta2", "0",
-                     "--schedule", "constant", "--steps", "40", "--save-every", "1", "--eval-every", "0"};
+  const Args wild = {"--arch",  "rwkv", "--precision",  "f32", "--grad-clip",  "0",
+                     "--lr",    "9.9",  "--beta2",      "0",   "--schedule",   "constant",
+                     "--steps", "40",   "--save-every", "1",   "--eval-every", "0"};
   Args once = wild;
   once.insert(once.end(), {"--retries", "2", "--loss-spike", "0"});
   const ProgramResult gives_up = run(train_args("wild", once));
@@ -160,8 +166,8 @@ TEST_F(LongRunTest, ALossThatIsNotFiniteGoesBackAndTriesAgain) {
 }
 
 TEST_F(LongRunTest, ALossThatRunsAwayGoesBackAndEndsWell) {
-  const Args flags = {"--steps", "400", "--save-every", "100", "--eval-every", "0", "--lr", "1e-2",
-                      "--schedule", "constant", "--arch", "rwkv", "--precision", "f32"};
+  const Args flags = {"--steps", "400",        "--save-every", "100",    "--eval-every", "0",           "--lr",
+                      "1e-2",    "--schedule", "constant",     "--arch", "rwkv",         "--precision", "f32"};
   make_model("model", flags);
   // From here on the weights are noise: the loss jumps, and stays up for a while.
   const auto newest = at("model/checkpoints/step-000000400.safetensors");

@@ -59,7 +59,8 @@ TEST_F(MpiTest, ADeadRankEndsTheJobAndOthersGoOn) {
   expect_words(result.err, {"rank 1 ", "Killed"});
   const std::size_t done = losses("cut").size();
   const std::string steps = std::to_string(done + 20);
-  expect_success(run(train("whole", {"--steps", steps, "--schedule", "constant", "--accumulate", "4", "--save-every", "20"})));
+  expect_success(
+      run(train("whole", {"--steps", steps, "--schedule", "constant", "--accumulate", "4", "--save-every", "20"})));
   std::filesystem::copy(at("cut"), at("cut4"), std::filesystem::copy_options::recursive);
   expect_success(run(resume("cut", {"--steps", steps})));
   expect_same_losses("whole", "cut");
@@ -85,8 +86,27 @@ TEST_F(MpiTest, AFollowerThatFailsEndsTheJob) {
   std::filesystem::create_directory(at("far"));
   for (const char* out : {"corpus", "far/corpus"}) expect_success(run({"tokenize", "words", "text.txt", "--out", out}));
   std::filesystem::copy(at("words"), at("far/words"));
-  const Args train = {"train", "--data", "corpus.bin", "--tokenizer", "words/vocab.json", "--out", "model", "--n-layer", "1", "--n-embd", "16",
-                      "--ctx-len", "16", "--batch-size", "2", "--steps", "1000000", "--save-every", "20", "--threads", "1"};
+  const Args train = {"train",
+                      "--data",
+                      "corpus.bin",
+                      "--tokenizer",
+                      "words/vocab.json",
+                      "--out",
+                      "model",
+                      "--n-layer",
+                      "1",
+                      "--n-embd",
+                      "16",
+                      "--ctx-len",
+                      "16",
+                      "--batch-size",
+                      "2",
+                      "--steps",
+                      "1000000",
+                      "--save-every",
+                      "20",
+                      "--threads",
+                      "1"};
   Args words = on(1, train);
   words.insert(words.end(), {":", "--wdir", "far"});
   for (const std::string& word : on(1, train)) words.push_back(word);
@@ -154,9 +174,10 @@ TEST_F(MpiTest, AProcessThatIsAloneDoesNotTouchMpi) {
 }
 
 TEST_F(MpiTest, ALossThatIsNotFiniteGoesBackOnAllRanks) {
-  const ProgramResult result = run_on(2, train("wild", {"--arch", "rwkv", "--grad-clip", "0", "--lr", "9.9", "--beta2", "0",
-                                                        "--schedule", "constant", "--steps", "40", "--save-every", "1",
-                                                        "--eval-every", "0", "--retries", "1", "--loss-spike", "0"}));
+  const ProgramResult result = run_on(
+      2, train("wild", {"--arch",     "rwkv",     "--grad-clip",  "0",  "--lr",         "9.9", "--beta2",      "0",
+                        "--schedule", "constant", "--steps",      "40", "--save-every", "1",   "--eval-every", "0",
+                        "--retries",  "1",        "--loss-spike", "0"}));
   EXPECT_EQ(result.status, 1);
   expect_words(result.out, {"note: step ", "retry 1 of 1"});
   expect_words(result.err, {"not finite", "after 1 retries"});

@@ -12,15 +12,18 @@ namespace {
 class ReportTest : public SmallRuns {};
 
 TEST_F(ReportTest, APageOfARunThatWasResumed) {
-  expect_success(run({"train", "--data", "text.txt", "--out", "model", "--arch", "event", "--n-layer", "2", "--n-embd", "16", "--ctx-len", "16",
-                      "--batch-size", "2", "--steps", "8", "--eval-every", "4", "--sample-tokens", "12"}));
+  expect_success(
+      run({"train", "--data",       "text.txt", "--out",           "model", "--arch",       "event", "--n-layer",
+           "2",     "--n-embd",     "16",       "--ctx-len",       "16",    "--batch-size", "2",     "--steps",
+           "8",     "--eval-every", "4",        "--sample-tokens", "12"}));
   expect_success(run({"train", "--out", "model", "--resume", "--steps", "12"}));
   const ProgramResult result = run({"report", "model"});
   expect_success(result);
   EXPECT_EQ(result.out, "model/report.html\n");
   const std::string html = read("model/report.html");
-  expect_words(html, {"event 2 x 16", "What it wrote", "step 12", "begun at step 0", "resumed at step 8", "ffn_hidden", "bits per character",
-                      "checkpoints/step-000000012.safetensors", "<tr class=\"marked\"><th scope=\"row\">n_layer</th><td>2</td><td>12</td>"});
+  expect_words(html, {"event 2 x 16", "What it wrote", "step 12", "begun at step 0", "resumed at step 8", "ffn_hidden",
+                      "bits per character", "checkpoints/step-000000012.safetensors",
+                      "<tr class=\"marked\"><th scope=\"row\">n_layer</th><td>2</td><td>12</td>"});
   for (const char* outside : {"http:", "https:", "src="}) EXPECT_EQ(html.find(outside), std::string::npos) << outside;
   // Samples and rates are kept with the metrics.
   int samples = 0;
@@ -37,7 +40,8 @@ TEST_F(ReportTest, APageOfARunThatWasResumed) {
 
 TEST_F(ReportTest, ARunUnderWayAndSeveralRuns) {
   RunningProgram training(train_args("going", {"--steps", "1000000"}), here());
-  while (!training.has_ended() && (!std::filesystem::exists(at("going/metrics.jsonl")) || read("going/metrics.jsonl").size() < 3000)) {
+  while (!training.has_ended() &&
+         (!std::filesystem::exists(at("going/metrics.jsonl")) || read("going/metrics.jsonl").size() < 3000)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   expect_success(run({"report", "going"}));
@@ -64,7 +68,8 @@ TEST_F(ReportTest, WhatIsNoRunIsRefused) {
 TEST_F(ReportTest, SpikesAreCountedListedAndDrawn) {
   for (const std::string arch : {"spikegpt", "event"}) {
     make_model(arch, {"--steps", "10", "--arch", arch, "--eval-every", "0"});
-    const ProgramResult result = run({"spikes", arch, "--data", "text.txt", "--max-tokens", "700", "--json", "--csv", arch + "-csv", "--plot", arch + "-svg"});
+    const ProgramResult result = run({"spikes", arch, "--data", "text.txt", "--max-tokens", "700", "--json", "--csv",
+                                      arch + "-csv", "--plot", arch + "-svg"});
     expect_success(result);
     const Json json = Json::parse(result.out);
     EXPECT_EQ(json.at("tokens"), 700);

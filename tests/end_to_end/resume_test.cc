@@ -27,8 +27,7 @@ class ResumeTest : public SmallRuns {
   }
 
   // Starts the program and sends the signal once `steps` more lines of metrics are there.
-  ProgramResult interrupt(const Args& args, const std::string& out, int signal,
-                          std::size_t steps) const {
+  ProgramResult interrupt(const Args& args, const std::string& out, int signal, std::size_t steps) const {
     const std::size_t before = std::filesystem::exists(at(out)) ? lines_written(out) : 0;
     RunningProgram training(args, here());
     while (!training.has_ended() && lines_written(out) < before + steps) {
@@ -40,8 +39,7 @@ class ResumeTest : public SmallRuns {
 
   // The same for a new run. On a busy machine it may be over before the signal comes: then it is
   // tried again.
-  ProgramResult interrupt_new(const Args& args, const std::string& out, int signal,
-                              std::size_t steps) const {
+  ProgramResult interrupt_new(const Args& args, const std::string& out, int signal, std::size_t steps) const {
     ProgramResult result;
     for (int attempt = 0; attempt < 10; ++attempt) {
       std::filesystem::remove_all(at(out));
@@ -62,8 +60,7 @@ class ResumeTest : public SmallRuns {
     return lines;
   }
 
-  void expect_same_run(const std::string& a, const std::string& b,
-                       const std::string& checkpoint) const {
+  void expect_same_run(const std::string& a, const std::string& b, const std::string& checkpoint) const {
     expect_same_tensors(at(a + "/model.safetensors"), at(b + "/model.safetensors"));
     expect_same_tensors(at(a) / checkpoint, at(b) / checkpoint);
     EXPECT_EQ(read(a + "/model.safetensors"), read(b + "/model.safetensors"));
@@ -88,19 +85,16 @@ TEST_P(ResumeVariantTest, AnInterruptedRunEndsBitForBitLikeOneThatWasNot) {
   expect_words(first.out, {"stopped after step ", "spikegpt train --out cut --resume"});
   ASSERT_FALSE(checkpoints("cut").empty());
   const ProgramResult second = interrupt({"train", "--out", "cut", "--resume"}, "cut", SIGTERM, 20);
-  ASSERT_TRUE(second.status == 130 || second.status == 0)
-      << second.err;  // 0: over before the signal
+  ASSERT_TRUE(second.status == 130 || second.status == 0) << second.err;  // 0: over before the signal
   expect_success(run({"train", "--out", "cut", "--resume"}));
   expect_same_run("whole", "cut", kLastCheckpoint);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Variants, ResumeVariantTest,
-    testing::Values(Variant{"spikegpt_f32", {"--precision", "f32"}},
-                    Variant{"spikegpt_auto", {"--precision", "auto"}},
+    testing::Values(Variant{"spikegpt_f32", {"--precision", "f32"}}, Variant{"spikegpt_auto", {"--precision", "auto"}},
                     Variant{"spikegpt_recompute", {"--recompute", "true"}},
-                    Variant{"consecutive_windows",
-                            {"--windows", "consecutive", "--accumulate", "2"}},
+                    Variant{"consecutive_windows", {"--windows", "consecutive", "--accumulate", "2"}},
                     Variant{"rwkv_accumulate", {"--arch", "rwkv", "--accumulate", "2"}},
                     Variant{"event_dropout", {"--arch", "event", "--dropout", "0.2"}}),
     [](const auto& variant) { return std::string(variant.param.name); });
@@ -117,10 +111,8 @@ TEST_F(ResumeTest, AKilledRunGoesOnFromItsLastCheckpoint) {
 }
 
 TEST_F(ResumeTest, ARunKilledBeforeItsFirstCheckpointStartsAgain) {
-  const Args whole =
-      train_args("whole", {"--steps", "300", "--save-every", "0", "--eval-every", "100"});
-  const Args cut =
-      train_args("cut", {"--steps", "300", "--save-every", "0", "--eval-every", "100"});
+  const Args whole = train_args("whole", {"--steps", "300", "--save-every", "0", "--eval-every", "100"});
+  const Args cut = train_args("cut", {"--steps", "300", "--save-every", "0", "--eval-every", "100"});
   expect_success(run(whole));
   ASSERT_EQ(interrupt_new(cut, "cut", SIGKILL, 20).signal, SIGKILL);
   ASSERT_TRUE(checkpoints("cut").empty());
@@ -169,14 +161,12 @@ TEST_F(ResumeTest, AFinishedRunCanBeMadeLonger) {
 }
 
 TEST_F(ResumeTest, WithoutARunThereIsNothingToResume) {
-  expect_refused(run({"train", "--out", "nowhere", "--resume"}), 1,
-                 {"nowhere", "no run to resume", "train.json"});
+  expect_refused(run({"train", "--out", "nowhere", "--resume"}), 1, {"nowhere", "no run to resume", "train.json"});
   EXPECT_FALSE(std::filesystem::exists(at("nowhere")));
   make_model("model");
   std::filesystem::remove_all(at("model/checkpoints"));
   const auto before = content_of(at("model"));
-  expect_refused(run({"train", "--out", "model", "--resume"}), 1,
-                 {"model", "no checkpoint to resume from"});
+  expect_refused(run({"train", "--out", "model", "--resume"}), 1, {"model", "no checkpoint to resume from"});
   std::filesystem::remove(at("model/train.json"));
   expect_refused(run({"train", "--out", "model", "--resume"}), 1, {"model", "train.json"});
   EXPECT_EQ(read("model/model.safetensors"), before.at("model.safetensors"));
@@ -186,8 +176,7 @@ TEST_F(ResumeTest, WithoutARunThereIsNothingToResume) {
 TEST_F(ResumeTest, AnExistingModelIsNotTrainedOver) {
   make_model("model");
   const auto before = content_of(folder());
-  expect_refused(run(train_args("model", {"--steps", "3"})), 1,
-                 {"model already holds a model", "--out", "--resume"});
+  expect_refused(run(train_args("model", {"--steps", "3"})), 1, {"model already holds a model", "--out", "--resume"});
   std::filesystem::remove(at("model/train.json"));
   expect_refused(run(train_args("model", {"--steps", "3"})), 1, {"model already holds a model"});
   write("model/train.json", before.at("model/train.json"));
@@ -214,8 +203,7 @@ TEST_F(ResumeTest, SettingsThatDoNotFitTheRunLeaveItUntouched) {
 }
 
 TEST_F(ResumeTest, SettingsThatARunRefusesDoNotSpoilItsFolder) {
-  for (const Args& bad :
-       {Args{"--precision", "f64"}, Args{"--init", "zeros"}, Args{"--surrogate", "step"}}) {
+  for (const Args& bad : {Args{"--precision", "f64"}, Args{"--init", "zeros"}, Args{"--surrogate", "step"}}) {
     expect_refused(run(train_args("model", bad)), 1, {bad[1]});
   }
   make_model("model");

@@ -69,8 +69,7 @@ inline void expect_success(const ProgramResult& result) {
 
 // A fault found before work began: one line on standard error, which holds all the words, and
 // nothing else.
-inline void expect_refused(const ProgramResult& result, int status,
-                           const std::vector<std::string_view>& words) {
+inline void expect_refused(const ProgramResult& result, int status, const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.signal, 0);
   EXPECT_EQ(result.status, status) << result.err;
@@ -82,16 +81,14 @@ inline void expect_refused(const ProgramResult& result, int status,
 }
 
 // A fault that ended work under way: after lines of progress, one line that says so.
-inline void expect_stopped(const ProgramResult& result,
-                           const std::vector<std::string_view>& words) {
+inline void expect_stopped(const ProgramResult& result, const std::vector<std::string_view>& words) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.signal, 0);
   EXPECT_EQ(result.status, 1) << result.err;
   const auto lines = lines_of(result.err);
   ASSERT_FALSE(lines.empty());
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
-    EXPECT_EQ(lines[i].find("spikegpt: "), std::string::npos)
-        << "more than one message: " << result.err;
+    EXPECT_EQ(lines[i].find("spikegpt: "), std::string::npos) << "more than one message: " << result.err;
   }
   EXPECT_TRUE(lines.back().starts_with("spikegpt: ")) << result.err;
   expect_words(lines.back(), words);
@@ -107,8 +104,7 @@ inline void expect_same_tensors(const std::filesystem::path& a, const std::files
     ASSERT_NE(other, nullptr) << tensor.name;
     ASSERT_EQ(tensor.shape, other->shape) << tensor.name;
     ASSERT_EQ(tensor.data.size(), other->data.size()) << tensor.name;
-    EXPECT_EQ(std::memcmp(tensor.data.data(), other->data.data(), tensor.data.size()), 0)
-        << tensor.name;
+    EXPECT_EQ(std::memcmp(tensor.data.data(), other->data.data(), tensor.data.size()), 0) << tensor.name;
   }
 }
 
@@ -131,8 +127,7 @@ struct OwnedTensor {
 };
 using OwnedTensors = std::map<std::string, OwnedTensor>;
 
-inline void change_tensors(const std::filesystem::path& path,
-                           const std::function<void(OwnedTensors&)>& change) {
+inline void change_tensors(const std::filesystem::path& path, const std::function<void(OwnedTensors&)>& change) {
   OwnedTensors tensors;
   std::map<std::string, std::string> metadata;
   {
@@ -144,8 +139,7 @@ inline void change_tensors(const std::filesystem::path& path,
   }
   change(tensors);
   std::vector<TensorView> views;
-  for (const auto& [name, tensor] : tensors)
-    views.push_back({name, tensor.dtype, tensor.shape, tensor.data});
+  for (const auto& [name, tensor] : tensors) views.push_back({name, tensor.dtype, tensor.shape, tensor.data});
   // The fault is in the numbers, not in the file.
   if (metadata.count(kChecksum) != 0) metadata[kChecksum] = checksum_of(metadata, views);
   write_safetensors(path, metadata, views);
@@ -167,9 +161,7 @@ class SmallRuns : public testing::Test {
   SmallRuns() { write("text.txt", small_text(1500)); }
 
   std::filesystem::path at(std::string_view name) const { return folder_ / name; }
-  void write(std::string_view name, std::string_view content) const {
-    write_file(at(name), content);
-  }
+  void write(std::string_view name, std::string_view content) const { write_file(at(name), content); }
   std::string read(std::string_view name) const { return read_file(at(name)); }
   const std::filesystem::path& folder() const { return folder_.path(); }
 
@@ -187,9 +179,8 @@ class SmallRuns : public testing::Test {
 
   // The arguments that train the smallest model in `out`; `more` must not repeat them.
   static Args train_args(const std::string& out, const Args& more = {}) {
-    Args args = {"train", "--data",          "text.txt", "--out",     out,  "--n-layer",
-                 "1",     "--n-embd",        "16",       "--ctx-len", "16", "--batch-size",
-                 "2",     "--sample-tokens", "0"};
+    Args args = {"train", "--data",    "text.txt", "--out",        out, "--n-layer",       "1", "--n-embd",
+                 "16",    "--ctx-len", "16",       "--batch-size", "2", "--sample-tokens", "0"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }

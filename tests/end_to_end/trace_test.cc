@@ -15,9 +15,7 @@ constexpr int kTokens = 7;
 
 class TraceTest : public SmallRuns, public testing::WithParamInterface<const char*> {
  protected:
-  void SetUp() override {
-    make_model("model", {"--steps", "20", "--lr", "0.01", "--arch", GetParam()});
-  }
+  void SetUp() override { make_model("model", {"--steps", "20", "--lr", "0.01", "--arch", GetParam()}); }
 
   ModelConfig config() const { return load_config(at("model/config.json")); }
 };
@@ -34,20 +32,17 @@ double loss_of(const std::vector<float>& logits, const std::vector<int>& targets
   for (std::size_t t = 0; t < targets.size(); ++t) {
     double sum = 0.0;
     for (std::size_t v = 0; v < V; ++v) sum += std::exp(static_cast<double>(logits[t * V + v]));
-    total +=
-        std::log(sum) - static_cast<double>(logits[t * V + static_cast<std::size_t>(targets[t])]);
+    total += std::log(sum) - static_cast<double>(logits[t * V + static_cast<std::size_t>(targets[t])]);
   }
   return total / static_cast<double>(targets.size());
 }
 
 TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
-  const ProgramResult result =
-      run({"trace", "model", "--tokens", "1,5,3,2,8,1,0", "--out", "trace.safetensors"});
+  const ProgramResult result = run({"trace", "model", "--tokens", "1,5,3,2,8,1,0", "--out", "trace.safetensors"});
   expect_success(result);
   EXPECT_EQ(result.err, "");
   const WeightFile trace = read_safetensors(at("trace.safetensors"));
-  EXPECT_EQ(shape_of(trace, "logits"),
-            (std::vector<std::int64_t>{1, kTokens, config().vocab_size}));
+  EXPECT_EQ(shape_of(trace, "logits"), (std::vector<std::int64_t>{1, kTokens, config().vocab_size}));
   EXPECT_EQ(shape_of(trace, "tokens"), (std::vector<std::int64_t>{1, kTokens}));
   for (const float logit : floats_of(trace, "logits")) EXPECT_TRUE(std::isfinite(logit));
 
@@ -76,8 +71,7 @@ TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
       }
       ASSERT_TRUE(spike == 0 || spike == 1) << site.name;
       // The threshold is 1; one rounding lies between the potential and the distance that decides.
-      ASSERT_TRUE(spike == 1 ? membrane[i] >= 1.0f : membrane[i] <= 1.0f)
-          << site.name << " " << membrane[i];
+      ASSERT_TRUE(spike == 1 ? membrane[i] >= 1.0f : membrane[i] <= 1.0f) << site.name << " " << membrane[i];
     }
   }
   EXPECT_EQ(trace.tensors().size(), expected);
@@ -86,8 +80,8 @@ TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
 }
 
 TEST_P(TraceTest, WithTargetsAlsoLossAndGradients) {
-  expect_success(run({"trace", "model", "--tokens", "1,5,3,2,8,1,0", "--targets", "5,3,2,8,1,0,4",
-                      "--out", "trace.safetensors"}));
+  expect_success(
+      run({"trace", "model", "--tokens", "1,5,3,2,8,1,0", "--targets", "5,3,2,8,1,0,4", "--out", "trace.safetensors"}));
   const WeightFile trace = read_safetensors(at("trace.safetensors"));
   const std::vector<float> loss = floats_of(trace, "loss");
   ASSERT_EQ(loss.size(), 1u);
@@ -97,8 +91,7 @@ TEST_P(TraceTest, WithTargetsAlsoLossAndGradients) {
   for (const TensorView& parameter : model.tensors()) {
     ASSERT_EQ(shape_of(trace, "grad." + parameter.name), parameter.shape) << parameter.name;
     double norm = 0.0;
-    for (const float g : floats_of(trace, "grad." + parameter.name))
-      norm += static_cast<double>(g * g);
+    for (const float g : floats_of(trace, "grad." + parameter.name)) norm += static_cast<double>(g * g);
     EXPECT_TRUE(std::isfinite(norm));
     const bool near_the_loss = parameter.name == "head.weight" || parameter.name == "ln_out.weight";
     EXPECT_TRUE(norm > 0.0 || !near_the_loss) << parameter.name;
@@ -108,8 +101,7 @@ TEST_P(TraceTest, WithTargetsAlsoLossAndGradients) {
 // A small step against the gradient of the head must lower the loss by the step times the squared
 // gradient.
 TEST_P(TraceTest, TheGradientOfTheHeadPredictsTheChangeOfTheLoss) {
-  const Args args = {"trace",     "model",         "--tokens", "1,5,3,2,8,1,0",
-                     "--targets", "5,3,2,8,1,0,4", "--out"};
+  const Args args = {"trace", "model", "--tokens", "1,5,3,2,8,1,0", "--targets", "5,3,2,8,1,0,4", "--out"};
   const auto trace_to = [&](const std::string& file) {
     Args all = args;
     all.push_back(file);
@@ -131,8 +123,7 @@ TEST_P(TraceTest, TheGradientOfTheHeadPredictsTheChangeOfTheLoss) {
   });
   const WeightFile after = trace_to("after.safetensors");
   const std::vector<int> targets = {5, 3, 2, 8, 1, 0, 4};
-  const double change =
-      loss_of(floats_of(before, "logits"), targets) - loss_of(floats_of(after, "logits"), targets);
+  const double change = loss_of(floats_of(before, "logits"), targets) - loss_of(floats_of(after, "logits"), targets);
   EXPECT_GT(predicted, 0.0);
   EXPECT_NEAR(change, predicted, 0.05 * predicted);
 }
@@ -152,8 +143,8 @@ TEST_P(TraceTest, APromptATokenFileAndTheWriterAgree) {
   const std::vector<float> logits = floats_of(by_prompt, "logits");
   const auto last = logits.end() - config().vocab_size;
   const auto likeliest = std::max_element(last, logits.end()) - last;
-  const ProgramResult written = run({"generate", "model", "--prompt", "the cat", "--no-echo",
-                                     "--quiet", "--temperature", "0", "--tokens", "1"});
+  const ProgramResult written =
+      run({"generate", "model", "--prompt", "the cat", "--no-echo", "--quiet", "--temperature", "0", "--tokens", "1"});
   expect_success(written);
   EXPECT_EQ(written.out, vocabulary.at(std::to_string(likeliest)).get<std::string>() + "\n");
 }

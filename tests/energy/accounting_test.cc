@@ -26,7 +26,8 @@ struct Tiny {
     parameters.resize(static_cast<std::size_t>(layout.flat_size()));
     initialise(config, init_kind("default"), 3, parameters.data());
     for (const ParameterInfo& info : layout.infos()) {  // lively currents
-      if (!info.name.ends_with("ln1.weight") && !info.name.ends_with("ln2.weight") && !info.name.ends_with("gain")) continue;
+      if (!info.name.ends_with("ln1.weight") && !info.name.ends_with("ln2.weight") && !info.name.ends_with("gain"))
+        continue;
       for (std::int64_t i = 0; i < info.size; ++i) parameters[static_cast<std::size_t>(info.offset + i)] = 3.0f;
     }
     for (int i = 0; i < 300; ++i) tokens.push_back((i * i + 3 * i) % 9);  // more than a chunk

@@ -20,12 +20,14 @@ namespace {
 constexpr int kTokens = 600;  // several chunks
 
 struct Lively {
-  explicit Lively(const std::string& arch) : config(small_config(arch, {.n_embd = 12, .vocab_size = 9, .ctx_len = 300})) {
+  explicit Lively(const std::string& arch)
+      : config(small_config(arch, {.n_embd = 12, .vocab_size = 9, .ctx_len = 300})) {
     const ParameterLayout layout(config);
     parameters.resize(static_cast<std::size_t>(layout.flat_size()));
     initialise(config, init_kind("default"), 3, parameters.data());
     for (const ParameterInfo& info : layout.infos()) {
-      if (!info.name.ends_with("ln1.weight") && !info.name.ends_with("ln2.weight") && !info.name.ends_with("gain")) continue;
+      if (!info.name.ends_with("ln1.weight") && !info.name.ends_with("ln2.weight") && !info.name.ends_with("gain"))
+        continue;
       for (std::int64_t i = 0; i < info.size; ++i) parameters[static_cast<std::size_t>(info.offset + i)] = 3.0f;
     }
     for (int i = 0; i < kTokens; ++i) tokens.push_back((i * i + 3 * i) % 9);
@@ -40,7 +42,8 @@ class Trains final : public Probe {
  public:
   void on_spikes(const SpikeRecord& r) override {
     const auto* spikes = static_cast<const float*>(r.spikes);
-    for (std::int64_t t = 0; t < r.tokens; ++t) sites[r.site].emplace_back(spikes + t * r.neurons, spikes + (t + 1) * r.neurons);
+    for (std::int64_t t = 0; t < r.tokens; ++t)
+      sites[r.site].emplace_back(spikes + t * r.neurons, spikes + (t + 1) * r.neurons);
   }
   std::map<int, std::vector<std::vector<float>>> sites;
 };
@@ -59,7 +62,8 @@ struct Watched {
 };
 
 // One neuron, by the definitions.
-NeuronCount recount(const std::vector<std::vector<float>>& train, std::size_t neuron, std::int64_t window, std::map<std::int64_t, std::int64_t>& intervals) {
+NeuronCount recount(const std::vector<std::vector<float>>& train, std::size_t neuron, std::int64_t window,
+                    std::map<std::int64_t, std::int64_t>& intervals) {
   NeuronCount n;
   std::int64_t last = -1;
   for (std::int64_t t = 0; t < std::ssize(train); ++t) {
@@ -132,14 +136,17 @@ TEST_P(SpikeStatisticsTest, PlacesHoldTheEventsOfTheirTokens) {
       std::size_t bucket = 0;
       while (first_place(static_cast<int>(bucket) + 1) <= t % length) ++bucket;
       ++tokens[bucket];
-      for (const float sent : watched.trains.sites.at(static_cast<int>(s))[static_cast<std::size_t>(t)]) events[bucket] += std::lround(std::fabs(sent));
+      for (const float sent : watched.trains.sites.at(static_cast<int>(s))[static_cast<std::size_t>(t)])
+        events[bucket] += std::lround(std::fabs(sent));
     }
     EXPECT_EQ(site.events_by_place, events) << site.site.name;
-    for (int i = 0; i < kPlaceBuckets; ++i) EXPECT_EQ(watched.statistics.tokens_at(i), tokens[static_cast<std::size_t>(i)]) << i;
+    for (int i = 0; i < kPlaceBuckets; ++i)
+      EXPECT_EQ(watched.statistics.tokens_at(i), tokens[static_cast<std::size_t>(i)]) << i;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SpikeStatisticsTest, testing::Combine(testing::Values("spikegpt", "event"), testing::Values(0, 50, 256)));
+INSTANTIATE_TEST_SUITE_P(Models, SpikeStatisticsTest,
+                         testing::Combine(testing::Values("spikegpt", "event"), testing::Values(0, 50, 256)));
 
 // Sends one row of a single site after the other.
 SpikeStatistics of_rows(const std::vector<std::vector<float>>& rows) {
@@ -157,7 +164,8 @@ SpikeStatistics of_rows(const std::vector<std::vector<float>>& rows) {
 
 TEST(SpikeFigures, DeadSaturatedAndRegularNeurons) {
   // Silent; always; every second token; after 1, 3 and 2 tokens.
-  const SpikeStatistics s = of_rows({{0, 1, 1, 1}, {0, 1, 0, 1}, {0, 1, 1, 0}, {0, 1, 0, 0}, {0, 1, 1, 1}, {0, 1, 0, 0}, {0, 1, 1, 1}, {0, 1, 0, 0}});
+  const SpikeStatistics s = of_rows(
+      {{0, 1, 1, 1}, {0, 1, 0, 1}, {0, 1, 1, 0}, {0, 1, 0, 0}, {0, 1, 1, 1}, {0, 1, 0, 0}, {0, 1, 1, 1}, {0, 1, 0, 0}});
   const auto& neurons = s.sites()[0].neurons;
   EXPECT_TRUE(SpikeStatistics::is_dead(neurons[0]));
   EXPECT_TRUE(std::isnan(neurons[0].mean_interval()));

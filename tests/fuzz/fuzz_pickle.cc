@@ -15,8 +15,7 @@ using Kind = spikegpt::PickleValue::Kind;
 void check_tensor(const spikegpt::PickleValue& tensor) {
   ensure(tensor.items.size() == 3, "a tensor of other parts");
   ensure(tensor.items[0]->kind == Kind::kStorage, "a tensor without a storage");
-  ensure(spikegpt::integers_of(*tensor.items[1]).size() ==
-             spikegpt::integers_of(*tensor.items[2]).size(),
+  ensure(spikegpt::integers_of(*tensor.items[1]).size() == spikegpt::integers_of(*tensor.items[2]).size(),
          "extents and strides differ in number");
 }
 

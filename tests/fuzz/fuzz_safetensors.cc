@@ -10,8 +10,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    spikegpt::test::check_well_formed(spikegpt::parse_safetensors(
-        std::as_bytes(std::span(data, size)), "fuzz.safetensors", nullptr));
+    spikegpt::test::check_well_formed(
+        spikegpt::parse_safetensors(std::as_bytes(std::span(data, size)), "fuzz.safetensors", nullptr));
   } catch (const spikegpt::Error&) {
   }
   return 0;

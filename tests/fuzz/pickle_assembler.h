@@ -39,8 +39,7 @@ struct PickleAssembler {
   PickleAssembler& integer(std::int64_t number) {
     if (number >= 0 && number < 256) return raw("K").value(static_cast<std::uint8_t>(number));
     if (number >= 0 && number < 65536) return raw("M").value(static_cast<std::uint16_t>(number));
-    if (number == static_cast<std::int32_t>(number))
-      return raw("J").value(static_cast<std::int32_t>(number));
+    if (number == static_cast<std::int32_t>(number)) return raw("J").value(static_cast<std::int32_t>(number));
     return raw("\x8a").value(std::uint8_t{8}).value(number);
   }
   PickleAssembler& put(int memo) { return raw("q").value(static_cast<std::uint8_t>(memo)); }
@@ -53,13 +52,7 @@ struct PickleAssembler {
   PickleAssembler& stop() { return raw("."); }
 
   PickleAssembler& storage(std::string_view type, std::string_view key, std::int64_t elements) {
-    return raw("(")
-        .text("storage")
-        .global("torch", type)
-        .text(key)
-        .text("cpu")
-        .integer(elements)
-        .raw("tQ");
+    return raw("(").text("storage").global("torch", type).text(key).text("cpu").integer(elements).raw("tQ");
   }
   std::span<const std::byte> span() const { return std::as_bytes(std::span(bytes)); }
 };

@@ -13,8 +13,7 @@
 namespace spikegpt::test {
 
 inline bool is_float_format(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBf16 || dtype == DType::kF16 ||
-         dtype == DType::kF64;
+  return dtype == DType::kF32 || dtype == DType::kBf16 || dtype == DType::kF16 || dtype == DType::kF64;
 }
 
 // Throws Bug for a tensor that breaks a promise of WeightFile. Touches every byte.

@@ -125,7 +125,8 @@ TEST_P(SessionTest, EventsThreadsAndDenseProductsChangeNoBit) {
   set_thread_count(1);
 }
 
-// The parallel pass of training adds in another order: equal up to rounding, as long as no neuron sits on its threshold.
+// The parallel pass of training adds in another order: equal up to rounding, as long as no neuron sits on its
+// threshold.
 class F32SessionTest : public SessionTest {};
 TEST_P(F32SessionTest, AgreesWithTheTrainingNetwork) {
   const std::vector<std::int32_t> text = random_text(64);
@@ -301,8 +302,9 @@ TEST_P(SessionTest, RefusesAStateOfAnotherShape) {
   ModelConfig other = config_;
   other.n_embd = 20;
   Session session(model());
-  expect_error(ErrorKind::kInvalidArgument, {"does not fit"},
-               [&] { session.set_state({RecurrentState(other, 1), 0}); });
+  expect_error(ErrorKind::kInvalidArgument, {"does not fit"}, [&] {
+    session.set_state({RecurrentState(other, 1), 0});
+  });
 }
 
 std::string name_of_kind(const testing::TestParamInfo<Kind>& test) {
@@ -310,20 +312,15 @@ std::string name_of_kind(const testing::TestParamInfo<Kind>& test) {
   return std::string(test.param.arch) + (type == "RWKV" ? "_" : "_ffnPre_") + std::string(name_of(test.param.type));
 }
 
-constexpr Kind kF32Kinds[] = {{"spikegpt", "RWKV", WeightType::kF32},
-                              {"spikegpt", "RWKV-ffnPre", WeightType::kF32},
-                              {"rwkv", "RWKV", WeightType::kF32},
-                              {"event", "RWKV", WeightType::kF32},
-                              {"event", "RWKV-ffnPre", WeightType::kF32},
-                              {"event_learnable", "RWKV", WeightType::kF32},
+constexpr Kind kF32Kinds[] = {{"spikegpt", "RWKV", WeightType::kF32},     {"spikegpt", "RWKV-ffnPre", WeightType::kF32},
+                              {"rwkv", "RWKV", WeightType::kF32},         {"event", "RWKV", WeightType::kF32},
+                              {"event", "RWKV-ffnPre", WeightType::kF32}, {"event_learnable", "RWKV", WeightType::kF32},
                               {"event_binary", "RWKV", WeightType::kF32}};
-constexpr Kind kRoundedKinds[] = {{"spikegpt", "RWKV", WeightType::kInt8},
-                                  {"rwkv", "RWKV", WeightType::kInt4},
-                                  {"event_binary", "RWKV", WeightType::kInt8},
-                                  {"event_binary", "RWKV", WeightType::kInt4},
-                                  {"event", "RWKV", WeightType::kBf16},
-                                  {"event", "RWKV", WeightType::kInt8},
-                                  {"event", "RWKV", WeightType::kInt4}};
+constexpr Kind kRoundedKinds[] = {
+    {"spikegpt", "RWKV", WeightType::kInt8},     {"rwkv", "RWKV", WeightType::kInt4},
+    {"event_binary", "RWKV", WeightType::kInt8}, {"event_binary", "RWKV", WeightType::kInt4},
+    {"event", "RWKV", WeightType::kBf16},        {"event", "RWKV", WeightType::kInt8},
+    {"event", "RWKV", WeightType::kInt4}};
 INSTANTIATE_TEST_SUITE_P(Exact, SessionTest, testing::ValuesIn(kF32Kinds), name_of_kind);
 INSTANTIATE_TEST_SUITE_P(Exact, F32SessionTest, testing::ValuesIn(kF32Kinds), name_of_kind);
 INSTANTIATE_TEST_SUITE_P(Rounded, SessionTest, testing::ValuesIn(kRoundedKinds), name_of_kind);

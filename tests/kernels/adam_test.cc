@@ -11,9 +11,7 @@ struct Vectors {
   explicit Vectors(std::int64_t n) : parameter(n), gradient(n), first(n), second(n) {
     for (std::int64_t i = 0; i < n; ++i) first[i] = second[i] = 0.0f;
   }
-  AdamVectors view() const {
-    return {parameter.data(), gradient.data(), first.data(), second.data()};
-  }
+  AdamVectors view() const { return {parameter.data(), gradient.data(), first.data(), second.data()}; }
   Guarded<float> parameter;
   Guarded<float> gradient;
   Guarded<float> first;
@@ -44,9 +42,8 @@ Outputs run_adam(std::int64_t n) {
     draw_gradient(step, vectors);
     adam_update(n, step_at(step), vectors.view());
   }
-  return {{"parameter", floats(vectors.parameter)},
-          {"first", floats(vectors.first)},
-          {"second", floats(vectors.second)}};
+  return {
+      {"parameter", floats(vectors.parameter)}, {"first", floats(vectors.first)}, {"second", floats(vectors.second)}};
 }
 
 TEST(Adam, TwentyStepsAsKingmaAndBaWriteThem) {
@@ -63,8 +60,7 @@ TEST(Adam, TwentyStepsAsKingmaAndBaWriteThem) {
       draw_gradient(step, vectors);
       const AdamStep at = step_at(step);
       for (std::size_t i = 0; i < parameter.size(); ++i) {
-        const double g =
-            at.gradient_scale * as_double(vectors.gradient[static_cast<std::int64_t>(i)]);
+        const double g = at.gradient_scale * as_double(vectors.gradient[static_cast<std::int64_t>(i)]);
         m[i] = 0.9 * m[i] + 0.1 * g;
         v[i] = 0.99 * v[i] + 0.01 * g * g;
         const double corrected_m = m[i] / (1.0 - std::pow(0.9, step));

@@ -11,13 +11,11 @@ namespace spikegpt::test {
 namespace {
 
 struct Inputs {
-  Inputs(std::int64_t r, std::int64_t v, double scale, std::uint64_t seed)
-      : rows(r), vocab(v), logits(r * v) {
+  Inputs(std::int64_t r, std::int64_t v, double scale, std::uint64_t seed) : rows(r), vocab(v), logits(r * v) {
     RandomStream random = random_stream(seed);
     fill_normal(random, scale, logits);
     for (std::int64_t i = 0; i < r; ++i) {
-      targets.push_back(
-          static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(v))));
+      targets.push_back(static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(v))));
     }
     targets.back() = static_cast<std::int32_t>(v - 1);
   }
@@ -33,9 +31,8 @@ template <class A>
 Outputs run(const Inputs& in, float l2wrap) {
   const Guarded<float> losses(in.rows);
   const Guarded<A> d_logits(in.logits.size());
-  cross_entropy<A>(
-      in.rows, in.vocab,
-      {in.logits.data(), in.targets.data(), losses.data(), d_logits.data(), kScale, l2wrap});
+  cross_entropy<A>(in.rows, in.vocab,
+                   {in.logits.data(), in.targets.data(), losses.data(), d_logits.data(), kScale, l2wrap});
   return {{"losses", floats(losses)}, {"d_logits", floats(d_logits)}};
 }
 
@@ -74,8 +71,7 @@ TEST(CrossEntropyReference, GradientIsTheDerivative) {
   const auto loss = [&] {
     double sum = 0.0;
     for (const double value : z) sum += std::exp(value);
-    return static_cast<double>(kScale) *
-           (std::log(sum) - z[static_cast<std::size_t>(in.targets[0])]);
+    return static_cast<double>(kScale) * (std::log(sum) - z[static_cast<std::size_t>(in.targets[0])]);
   };
   expect_close(expected.d_logits, finite_differences(z, loss), {1e-8, 1e-9}, "d_logits");
 }
@@ -93,8 +89,7 @@ TYPED_TEST(CrossEntropyTest, LossAndGradientAtAllSizes) {
         expect_close(actual.at("losses"), expected.losses, {2e-6, 2e-6}, "losses");
         // The L2Wrap term is added after rounding to the type.
         Tolerance tolerance = rounded<TypeParam>({5e-6, 1e-8});
-        if (l2wrap != 0.0f && std::is_same_v<TypeParam, Bf16>)
-          tolerance.absolute += kScale * 0x1p-8;
+        if (l2wrap != 0.0f && std::is_same_v<TypeParam, Bf16>) tolerance.absolute += kScale * 0x1p-8;
         expect_close(actual.at("d_logits"), expected.d_logits, tolerance, "d_logits");
         if (testing::Test::HasFailure()) return;
       }
@@ -109,8 +104,7 @@ TYPED_TEST(CrossEntropyTest, LargeLogitsNeitherOverflowNorLoseTheLoss) {
     const Outputs actual = same_everywhere([&] { return run<TypeParam>(in, 0.0f); });
     const Expected expected = expected_loss(in, 0.0);
     expect_close(actual.at("losses"), expected.losses, {1e-6, 1e-6 * scale}, "losses");
-    expect_close(actual.at("d_logits"), expected.d_logits, rounded<TypeParam>({5e-6, 1e-8}),
-                 "d_logits");
+    expect_close(actual.at("d_logits"), expected.d_logits, rounded<TypeParam>({5e-6, 1e-8}), "d_logits");
   }
 }
 
@@ -120,8 +114,7 @@ TEST(CrossEntropy, GradientOverTheLogits) {
   const Guarded<float> losses(17);
   const Guarded<float> in_place(in.logits.size());
   copy_values(in.logits, in_place);
-  cross_entropy<float>(
-      17, 77, {in_place.data(), in.targets.data(), losses.data(), in_place.data(), kScale, 1e-4f});
+  cross_entropy<float>(17, 77, {in_place.data(), in.targets.data(), losses.data(), in_place.data(), kScale, 1e-4f});
   expect_same_bits(apart, {{"losses", floats(losses)}, {"d_logits", floats(in_place)}}, "in place");
 }
 

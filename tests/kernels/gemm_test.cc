@@ -18,8 +18,7 @@ struct TypePair {
   using Operand = A;
   using Result = Y;
 };
-using TypePairs =
-    testing::Types<TypePair<float, float>, TypePair<Bf16, Bf16>, TypePair<Bf16, float>>;
+using TypePairs = testing::Types<TypePair<float, float>, TypePair<Bf16, Bf16>, TypePair<Bf16, float>>;
 TYPED_TEST_SUITE(Gemm, TypePairs);
 
 template <class A>
@@ -42,8 +41,7 @@ bool cpu_can() {
 template <class A>
 std::vector<double> as_operand(const Guarded<float>& weight) {
   std::vector<double> out;
-  for (std::int64_t i = 0; i < weight.size(); ++i)
-    out.push_back(as_double(from_float<A>(weight[i])));
+  for (std::int64_t i = 0; i < weight.size(); ++i) out.push_back(as_double(from_float<A>(weight[i])));
   return out;
 }
 
@@ -70,8 +68,7 @@ void expect_product(const Guarded<Y>& y, Epilogue epilogue, const Expected& expe
     const bool squared = epilogue == Epilogue::kSquaredRelu;
     const double value = squared ? squared_relu(product.value) : product.value;
     const double error = squared ? size * (2.0 * std::abs(product.value) + size) : size;
-    const double rounding =
-        std::is_same_v<Y, Bf16> ? 0x1p-8 * std::abs(value) : 1e-7 * std::abs(value);
+    const double rounding = std::is_same_v<Y, Bf16> ? 0x1p-8 * std::abs(value) : 1e-7 * std::abs(value);
     ASSERT_NEAR(as_double(y[i]), value, error + rounding) << i;
   }
 }
@@ -80,14 +77,12 @@ struct Size {
   std::int64_t out;
   std::int64_t in;
 };
-constexpr Size kSizes[] = {{1, 1},    {3, 5},    {13, 63}, {64, 64},
-                           {65, 130}, {130, 65}, {1, 257}, {257, 1}};
+constexpr Size kSizes[] = {{1, 1}, {3, 5}, {13, 63}, {64, 64}, {65, 130}, {130, 65}, {1, 257}, {257, 1}};
 
 template <class A, class Y>
 void expect_multiply(const Size& size, std::int64_t rows, WeightUse use, Epilogue epilogue) {
   SCOPED_TRACE(fmt::format("W [{}, {}], {} rows, {}, epilogue {}", size.out, size.in, rows,
-                           use == WeightUse::kForward ? "forward" : "backward",
-                           static_cast<int>(epilogue)));
+                           use == WeightUse::kForward ? "forward" : "backward", static_cast<int>(epilogue)));
   const bool forward = use == WeightUse::kForward;
   const std::int64_t k = forward ? size.in : size.out;
   const std::int64_t n = forward ? size.out : size.in;
@@ -136,22 +131,19 @@ TYPED_TEST(Gemm, EveryNumberOfRows) {
 
 template <class A>
 void expect_weight_gradient(const LinearShape& shape, bool accumulate) {
-  SCOPED_TRACE(fmt::format("W [{}, {}], {} rows, accumulate {}", shape.out, shape.in, shape.rows,
-                           accumulate));
+  SCOPED_TRACE(fmt::format("W [{}, {}], {} rows, accumulate {}", shape.out, shape.in, shape.rows, accumulate));
   RandomStream random = random_stream(static_cast<std::uint64_t>(1000 * shape.rows + shape.in));
   const Guarded<A> d_y = normal_values<A>(random, shape.rows * shape.out);
   const Guarded<A> x = normal_values<A>(random, shape.rows * shape.in);
   const Guarded<float> before = normal_values<float>(random, shape.out * shape.in);
-  const Guarded<float> d_weight(shape.out *
-                                shape.in);  // NaN: what does not accumulate must not read it
+  const Guarded<float> d_weight(shape.out * shape.in);  // NaN: what does not accumulate must not read it
   if (accumulate) copy_values(before, d_weight);
   weight_gradient(shape, d_y.data(), x.data(), d_weight.data(), accumulate);
   expect_product(d_weight, Epilogue::kNone, [&](std::int64_t i) {
     Product sum;
     if (accumulate) sum.add(as_double(before[i]), 1.0);
     for (std::int64_t row = 0; row < shape.rows; ++row) {
-      sum.add(as_double(d_y[row * shape.out + i / shape.in]),
-              as_double(x[row * shape.in + i % shape.in]));
+      sum.add(as_double(d_y[row * shape.out + i / shape.in]), as_double(x[row * shape.in + i % shape.in]));
     }
     return sum;
   });
@@ -267,12 +259,10 @@ TEST(Gemm, WrongActivationTypeIsABug) {
 
 TEST(Gemm, PrecisionsHaveNames) {
   EXPECT_EQ(gemm_precision("f32"), GemmPrecision::kF32);
-  EXPECT_EQ(gemm_precision("auto"),
-            cpu_multiplies_bf16() ? GemmPrecision::kBf16 : GemmPrecision::kF32);
+  EXPECT_EQ(gemm_precision("auto"), cpu_multiplies_bf16() ? GemmPrecision::kBf16 : GemmPrecision::kF32);
   EXPECT_EQ(name_of(GemmPrecision::kF32), "f32");
   EXPECT_EQ(name_of(GemmPrecision::kBf16), "bf16");
-  expect_error(ErrorKind::kInvalidArgument, {"\"f16\"", "auto", "f32", "bf16"},
-               [] { gemm_precision("f16"); });
+  expect_error(ErrorKind::kInvalidArgument, {"\"f16\"", "auto", "f32", "bf16"}, [] { gemm_precision("f16"); });
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512bf16")) {
     EXPECT_TRUE(cpu_multiplies_bf16());

@@ -29,9 +29,7 @@ template <class T>
 class Guarded {
  public:
   explicit Guarded(std::int64_t count, std::int64_t shift = 1)
-      : memory_(static_cast<std::size_t>(2 * kGuard + shift + count)),
-        count_(count),
-        first_(kGuard + shift) {
+      : memory_(static_cast<std::size_t>(2 * kGuard + shift + count)), count_(count), first_(kGuard + shift) {
     std::memset(static_cast<void*>(memory_.data()), kGuardByte, memory_.size() * sizeof(T));
     std::memset(static_cast<void*>(data()), 0xff, static_cast<std::size_t>(count) * sizeof(T));
   }
@@ -66,8 +64,7 @@ void fill_normal(RandomStream& random, double scale, const Guarded<T>& out, doub
   }
 }
 template <class T>
-Guarded<T> normal_values(RandomStream& random, std::int64_t count, double scale = 1.0,
-                         double mean = 0.0) {
+Guarded<T> normal_values(RandomStream& random, std::int64_t count, double scale = 1.0, double mean = 0.0) {
   Guarded<T> values(count);
   fill_normal(random, scale, values, mean);
   return values;
@@ -100,11 +97,9 @@ inline std::int64_t at(const SequenceShape& shape, std::int64_t b, std::int64_t 
   return (b * shape.tokens + t) * shape.channels + c;
 }
 template <class Values>
-std::vector<double> series(const SequenceShape& shape, const Values& values, std::int64_t b,
-                           std::int64_t c) {
+std::vector<double> series(const SequenceShape& shape, const Values& values, std::int64_t b, std::int64_t c) {
   std::vector<double> out;
-  for (std::int64_t t = 0; t < shape.tokens; ++t)
-    out.push_back(as_double(values[at(shape, b, t, c)]));
+  for (std::int64_t t = 0; t < shape.tokens; ++t) out.push_back(as_double(values[at(shape, b, t, c)]));
   return out;
 }
 
@@ -134,8 +129,7 @@ inline const std::vector<std::string>& simd_targets() {
       try {
         set_simd_target(name);
         names.emplace_back(name);
-      } catch (
-          const Error&) {  // not on this machine; simd_test.cc asks the CPU the other way round
+      } catch (const Error&) {  // not on this machine; simd_test.cc asks the CPU the other way round
       }
     }
     set_simd_target("best");
@@ -147,18 +141,14 @@ inline const std::vector<std::string>& simd_targets() {
 // Named results of a kernel; Bf16 as the floats they stand for.
 using Outputs = std::map<std::string, std::vector<float>>;
 
-inline void expect_same_bits(const Outputs& expected, const Outputs& actual,
-                             const std::string& where) {
+inline void expect_same_bits(const Outputs& expected, const Outputs& actual, const std::string& where) {
   for (const auto& [name, values] : expected) {
     const std::vector<float>& others = actual.at(name);
     ASSERT_EQ(values.size(), others.size()) << name;
-    if (values.empty() ||
-        std::memcmp(values.data(), others.data(), values.size() * sizeof(float)) == 0)
-      continue;
+    if (values.empty() || std::memcmp(values.data(), others.data(), values.size() * sizeof(float)) == 0) continue;
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (std::memcmp(&values[i], &others[i], sizeof(float)) == 0) continue;
-      FAIL() << fmt::format("{}[{}] is {:.9g}, but {:.9g} {}", name, i, values[i], others[i],
-                            where);
+      FAIL() << fmt::format("{}[{}] is {:.9g}, but {:.9g} {}", name, i, values[i], others[i], where);
     }
   }
 }
@@ -195,14 +185,14 @@ Tolerance rounded(Tolerance float_tolerance) {
 }
 
 template <class Actual>
-void expect_close(const std::vector<Actual>& actual, const std::vector<double>& expected,
-                  Tolerance tolerance, std::string_view what) {
+void expect_close(const std::vector<Actual>& actual, const std::vector<double>& expected, Tolerance tolerance,
+                  std::string_view what) {
   ASSERT_EQ(actual.size(), expected.size()) << what;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
     if (error <= tolerance.absolute + tolerance.relative * std::abs(expected[i])) continue;
-    FAIL() << fmt::format("{}[{}] is {:.9g}, expected {:.9g}, off by {:.3g}", what, i,
-                          static_cast<double>(actual[i]), expected[i], error);
+    FAIL() << fmt::format("{}[{}] is {:.9g}, expected {:.9g}, off by {:.3g}", what, i, static_cast<double>(actual[i]),
+                          expected[i], error);
   }
 }
 inline double largest(const std::vector<double>& values) {

@@ -14,8 +14,7 @@ struct Row {
   double mean = 0.0;
   double inverse_std = 0.0;
 };
-Row normalise(const std::vector<double>& x, const std::vector<double>& weight,
-              const std::vector<double>& bias) {
+Row normalise(const std::vector<double>& x, const std::vector<double>& weight, const std::vector<double>& bias) {
   const auto count = static_cast<double>(x.size());
   Row row;
   for (const double value : x) row.mean += value / count;
@@ -29,8 +28,8 @@ Row normalise(const std::vector<double>& x, const std::vector<double>& weight,
 }
 
 // d_x of one row: the derivative of (x - mean) / std projects out the constant and x itself.
-std::vector<double> row_gradient(const std::vector<double>& x, const std::vector<double>& weight,
-                                 const Row& row, const std::vector<double>& d_y) {
+std::vector<double> row_gradient(const std::vector<double>& x, const std::vector<double>& weight, const Row& row,
+                                 const std::vector<double>& d_y) {
   const auto count = static_cast<double>(x.size());
   double along_one = 0.0;
   double along_x = 0.0;
@@ -64,8 +63,8 @@ TEST(LayerNormReference, GradientIsTheDerivative) {
     for (std::size_t c = 0; c < x.size(); ++c) sum += d_y[c] * row.y[c];
     return sum;
   };
-  expect_close(row_gradient(x, weight, normalise(x, weight, bias), d_y),
-               finite_differences(x, objective), {1e-8, 1e-9}, "d_x");
+  expect_close(row_gradient(x, weight, normalise(x, weight, bias), d_y), finite_differences(x, objective), {1e-8, 1e-9},
+               "d_x");
 }
 
 template <class A>
@@ -128,12 +127,10 @@ struct Statistics {
 template <class A>
 Outputs run_forward(const Inputs<A>& in, const Statistics<A>& statistics) {
   const Guarded<A> y(in.x.size());
-  layer_norm_forward<A>(in.size.rows, in.size.channels,
-                        {in.x.data(), in.weight.data(), in.bias.data(), y.data(),
-                         statistics.mean.data(), statistics.inverse_std.data()});
-  return {{"y", floats(y)},
-          {"mean", floats(statistics.mean)},
-          {"inverse_std", floats(statistics.inverse_std)}};
+  layer_norm_forward<A>(
+      in.size.rows, in.size.channels,
+      {in.x.data(), in.weight.data(), in.bias.data(), y.data(), statistics.mean.data(), statistics.inverse_std.data()});
+  return {{"y", floats(y)}, {"mean", floats(statistics.mean)}, {"inverse_std", floats(statistics.inverse_std)}};
 }
 
 enum class Place { kAdded, kOverwritten, kOverIncoming };
@@ -201,18 +198,15 @@ void expect_backward(const Inputs<A>& in, const Outputs& actual, bool added) {
     sharpest = std::max(sharpest, row.inverse_std);
     const std::vector<double> own = row_gradient(x, doubles(in.weight), row, d_y);
     for (std::size_t c = 0; c < x.size(); ++c) {
-      d_x.push_back(own[c] +
-                    (added ? as_double(in.before[static_cast<std::int64_t>(d_x.size())]) : 0.0));
+      d_x.push_back(own[c] + (added ? as_double(in.before[static_cast<std::int64_t>(d_x.size())]) : 0.0));
       d_weight[c] += d_y[c] * (x[c] - row.mean) * row.inverse_std;
       d_bias[c] += d_y[c];
     }
   }
   // A few channels that lie close together: the rounding of their differences, times 1 / std,
   // twice.
-  expect_close(actual.at("d_x"), d_x,
-               {1e-5, 1e-6 * (1.0 + largest(d_x)) + 2e-7 * sharpest * sharpest}, "d_x");
-  expect_close(actual.at("d_weight"), d_weight, {1e-5, 2e-6 * (1.0 + largest(d_weight))},
-               "d_weight");
+  expect_close(actual.at("d_x"), d_x, {1e-5, 1e-6 * (1.0 + largest(d_x)) + 2e-7 * sharpest * sharpest}, "d_x");
+  expect_close(actual.at("d_weight"), d_weight, {1e-5, 2e-6 * (1.0 + largest(d_weight))}, "d_weight");
   expect_close(actual.at("d_bias"), d_bias, {1e-5, 2e-6 * (1.0 + largest(d_bias))}, "d_bias");
 }
 
@@ -259,19 +253,27 @@ TEST(LayerNorm, NarrowInput) {
     copy_values(in.d_weight_before, d_weight);
     copy_values(in.d_bias_before, d_bias);
     const Guarded<float> scratch(layer_norm_scratch_size(in.size.rows, in.size.channels));
-    layer_norm_forward<Bf16, Bf16>(in.size.rows, in.size.channels,
-                                   {.x = narrow.data(), .weight = in.weight.data(), .bias = in.bias.data(), .y = y.data()});
+    layer_norm_forward<Bf16, Bf16>(
+        in.size.rows, in.size.channels,
+        {.x = narrow.data(), .weight = in.weight.data(), .bias = in.bias.data(), .y = y.data()});
     layer_norm_backward<Bf16, Bf16>(in.size.rows, in.size.channels,
-                                    {.x = narrow.data(), .weight = in.weight.data(), .mean = statistics.mean.data(),
-                                     .inverse_std = statistics.inverse_std.data(), .d_y = d_x.data(), .d_x = d_x.data(),
-                                     .accumulate = false, .d_weight = d_weight.data(), .d_bias = d_bias.data(),
+                                    {.x = narrow.data(),
+                                     .weight = in.weight.data(),
+                                     .mean = statistics.mean.data(),
+                                     .inverse_std = statistics.inverse_std.data(),
+                                     .d_y = d_x.data(),
+                                     .d_x = d_x.data(),
+                                     .accumulate = false,
+                                     .d_weight = d_weight.data(),
+                                     .d_bias = d_bias.data(),
                                      .scratch = scratch.data()});
     return Outputs{{"y", floats(y)}, {"d_x", floats(d_x)}, {"d_weight", floats(d_weight)}, {"d_bias", floats(d_bias)}};
   });
   std::vector<float> d_x = backward.at("d_x");
   for (float& value : d_x) value = to_float(to_bf16(value));
-  expect_same_bits({{"y", forward.at("y")}, {"d_x", d_x}, {"d_weight", backward.at("d_weight")},
-                    {"d_bias", backward.at("d_bias")}}, actual, "from a narrow input");
+  expect_same_bits(
+      {{"y", forward.at("y")}, {"d_x", d_x}, {"d_weight", backward.at("d_weight")}, {"d_bias", backward.at("d_bias")}},
+      actual, "from a narrow input");
 }
 
 TYPED_TEST(LayerNorm, StatisticsAreOptional) {

@@ -15,7 +15,8 @@ struct Size {
   std::int64_t in;
   std::int64_t out;
 };
-constexpr Size kSizes[] = {{1, 1}, {3, 5}, {63, 130}, {64, 64}, {65, 127}, {130, 128}, {257, 129}, {700, 300}, {33, 4200}};
+constexpr Size kSizes[] = {{1, 1},     {3, 5},     {63, 130},  {64, 64},  {65, 127},
+                           {130, 128}, {257, 129}, {700, 300}, {33, 4200}};
 
 std::vector<float> random_weights(const Size& size) {
   RandomStream random = random_stream(static_cast<std::uint64_t>(size.in));

@@ -42,8 +42,7 @@ TYPED_TEST(Pointwise, SigmoidGate) {
       EXPECT_EQ(floats(apart), floats(in_place));
       return Outputs{{"output", floats(apart)}};
     });
-    const auto expected =
-        map2(receptance, value, [](double r, double v) { return reference::sigmoid(r) * v; });
+    const auto expected = map2(receptance, value, [](double r, double v) { return reference::sigmoid(r) * v; });
     expect_close(actual.at("output"), expected, rounded<A>({1e-6, 1e-35}), "output");
   }
 }
@@ -56,17 +55,15 @@ TYPED_TEST(Pointwise, SigmoidGateBackward) {
     const Guarded<A> receptance = normal_values<A>(random, n, 3.0);
     const Guarded<A> value = normal_values<A>(random, n);
     const Guarded<A> d_output = normal_values<A>(random, n);
-    const auto run =
-        [&](int over) {  // 0: nothing overlaps; 1: d_receptance, 2: d_value in d_output's memory
-          const Guarded<A> d_receptance(n);
-          const Guarded<A> d_value(n);
-          const Guarded<A>& shared = over == 1 ? d_receptance : d_value;
-          if (over != 0) copy_values(d_output, shared);
-          sigmoid_gate_backward<A>(
-              n, {receptance.data(), value.data(), over == 0 ? d_output.data() : shared.data(),
-                  d_receptance.data(), d_value.data()});
-          return Outputs{{"d_receptance", floats(d_receptance)}, {"d_value", floats(d_value)}};
-        };
+    const auto run = [&](int over) {  // 0: nothing overlaps; 1: d_receptance, 2: d_value in d_output's memory
+      const Guarded<A> d_receptance(n);
+      const Guarded<A> d_value(n);
+      const Guarded<A>& shared = over == 1 ? d_receptance : d_value;
+      if (over != 0) copy_values(d_output, shared);
+      sigmoid_gate_backward<A>(n, {receptance.data(), value.data(), over == 0 ? d_output.data() : shared.data(),
+                                   d_receptance.data(), d_value.data()});
+      return Outputs{{"d_receptance", floats(d_receptance)}, {"d_value", floats(d_value)}};
+    };
     const Outputs actual = same_everywhere([&] { return run(0); });
     expect_same_bits(actual, run(1), "with d_receptance in place");
     expect_same_bits(actual, run(2), "with d_value in place");
@@ -100,8 +97,7 @@ TYPED_TEST(Pointwise, SquaredReluBackward) {
       squared_relu_backward<A>(n, a.data(), in_place.data());
       return Outputs{{"d", floats(in_place)}};
     });
-    const auto expected =
-        map2(a, d, [](double square, double g) { return g * 2.0 * std::sqrt(square); });
+    const auto expected = map2(a, d, [](double square, double g) { return g * 2.0 * std::sqrt(square); });
     expect_close(actual.at("d"), expected, rounded<A>({1e-6, 1e-9}), "d");
   }
 }
@@ -191,11 +187,9 @@ TEST(Dropout, PositionsStreamsAndSeedsAreIndependent) {
   constexpr std::size_t kCount = 200000;
   const double p = 0.25;
   const std::vector<float> mask = mask_of<float>(kCount, {0.25f, 3, 4});
-  const auto expect_independent = [&](const std::vector<float>& other, std::size_t lag,
-                                      const std::string& what) {
+  const auto expect_independent = [&](const std::vector<float>& other, std::size_t lag, const std::string& what) {
     double both = 0.0;
-    for (std::size_t i = lag; i < kCount; ++i)
-      both += mask[i] == 0.0f && other[i - lag] == 0.0f ? 1.0 : 0.0;
+    for (std::size_t i = lag; i < kCount; ++i) both += mask[i] == 0.0f && other[i - lag] == 0.0f ? 1.0 : 0.0;
     expect_probability(both, static_cast<double>(kCount - lag), p * p, what.c_str());
   };
   for (const std::size_t lag : {1, 2, 3, 4, 7, 8, 16, 32, 64, 112, 128, 32768}) {
@@ -211,8 +205,7 @@ TEST(Dropout, TheMaskDoesNotDependOnTheLengthOrTheType) {
   const Dropout dropout{0.4f, 5, 6};
   const std::vector<float> longest = mask_of<float>(40000, dropout);
   for (const std::int64_t n : {1, 100, 129, 32767, 32769}) {
-    EXPECT_TRUE(std::equal(longest.begin(), longest.begin() + n, mask_of<Bf16>(n, dropout).begin()))
-        << n;
+    EXPECT_TRUE(std::equal(longest.begin(), longest.begin() + n, mask_of<Bf16>(n, dropout).begin())) << n;
   }
 }
 

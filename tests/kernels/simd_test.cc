@@ -23,11 +23,10 @@ TEST(Simd, EveryInstructionSetOfThisCpuIsTested) {
   EXPECT_TRUE(runs("baseline"));
 #if defined(__x86_64__)
   EXPECT_EQ(runs("avx2"), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
-  EXPECT_EQ(runs("avx512"),
-            __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
-  EXPECT_EQ(runs("avx512vnni"), runs("avx512") && __builtin_cpu_supports("avx512vnni") &&
-                                    __builtin_cpu_supports("avx512vbmi2"));
+  EXPECT_EQ(runs("avx512"), __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+  EXPECT_EQ(runs("avx512vnni"),
+            runs("avx512") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi2"));
 #endif
 }
 
@@ -41,8 +40,7 @@ TEST(Simd, TheChosenSetIsTheOneInUse) {
 }
 
 TEST(Simd, UnknownNameIsAnErrorThatListsTheKnown) {
-  expect_error(ErrorKind::kInvalidArgument, {"\"sse9\"", "best", "baseline"},
-               [] { set_simd_target("sse9"); });
+  expect_error(ErrorKind::kInvalidArgument, {"\"sse9\"", "best", "baseline"}, [] { set_simd_target("sse9"); });
   expect_error(ErrorKind::kInvalidArgument, {"\"\""}, [] { set_simd_target(""); });
 }
 

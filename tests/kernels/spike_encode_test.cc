@@ -40,8 +40,7 @@ Outputs run_forward(const Inputs& in, const EmbeddingMode& mode) {
 Outputs run_backward(const Inputs& in, const EmbeddingMode& mode) {
   const Guarded<float> d_weight(in.weight.size());
   copy_values(in.d_weight_before, d_weight);
-  embedding_backward(in.tokens, in.channels, mode,
-                     {in.weight.data(), in.d_x.data(), d_weight.data()});
+  embedding_backward(in.tokens, in.channels, mode, {in.weight.data(), in.d_x.data(), d_weight.data()});
   return {{"d_weight", floats(d_weight)}};
 }
 
@@ -53,11 +52,9 @@ void expect_embedding(const Inputs& in, const EmbeddingMode& mode) {
       const std::int64_t where = token * in.channels + c;
       const double w = as_double(in.weight[where]);
       const auto smooth = reference::surrogate(mode.surrogate, w);
-      const double spike =
-          mode.fire == FireMode::kSpike ? (w >= 0.0 ? 1.0 : 0.0) : smooth.primitive;
+      const double spike = mode.fire == FireMode::kSpike ? (w >= 0.0 ? 1.0 : 0.0) : smooth.primitive;
       d_weight[static_cast<std::size_t>(where)] +=
-          as_double(in.d_x[static_cast<std::int64_t>(x.size())]) *
-          (mode.binary ? smooth.gradient : 1.0);
+          as_double(in.d_x[static_cast<std::int64_t>(x.size())]) * (mode.binary ? smooth.gradient : 1.0);
       x.push_back(mode.binary ? spike : w);
     }
   }
@@ -84,8 +81,7 @@ TEST(Embedding, EverySurrogate) {
   const Inputs in(33, 65, 71);
   for (const SurrogateKind kind : all_surrogates()) {
     SCOPED_TRACE(name_of(kind));
-    for (const FireMode fire : {FireMode::kSpike, FireMode::kSmooth})
-      expect_embedding(in, {true, {kind, 1.5f}, fire});
+    for (const FireMode fire : {FireMode::kSpike, FireMode::kSmooth}) expect_embedding(in, {true, {kind, 1.5f}, fire});
   }
 }
 

@@ -40,8 +40,8 @@ TEST(LifReference, GradientIsTheDerivative) {
       const auto gradient = reference::lif_backward(p, base, d_spikes, d_membrane_out);
       const Tolerance tolerance{1e-6, 1e-7};
       expect_close(gradient.d_x, finite_differences(x, objective), tolerance, "d_x");
-      expect_close(std::vector<double>{gradient.d_membrane_in},
-                   finite_differences(membrane, objective), tolerance, "d_membrane_in");
+      expect_close(std::vector<double>{gradient.d_membrane_in}, finite_differences(membrane, objective), tolerance,
+                   "d_membrane_in");
     }
   }
 }
@@ -54,8 +54,7 @@ struct TypePair {
   using Activation = A;
   using Incoming = D;
 };
-using TypePairs =
-    testing::Types<TypePair<float, float>, TypePair<Bf16, Bf16>, TypePair<Bf16, float>>;
+using TypePairs = testing::Types<TypePair<float, float>, TypePair<Bf16, Bf16>, TypePair<Bf16, float>>;
 TYPED_TEST_SUITE(SpikeScanBackwardTest, TypePairs);
 
 template <class A, class D>
@@ -147,13 +146,11 @@ Expected expected_backward(const Inputs<A, D>& in, const LifParameters& neuron, 
     reference::LifTrace<double> trace;
     for (const double z : series(shape, in.distance, b, c)) {
       trace.h.push_back(z + static_cast<double>(neuron.v_threshold));
-      trace.s.push_back(use.mode == FireMode::kSpike
-                            ? (z >= 0.0 ? 1.0 : 0.0)
-                            : reference::surrogate(neuron.surrogate, z).primitive);
+      trace.s.push_back(use.mode == FireMode::kSpike ? (z >= 0.0 ? 1.0 : 0.0)
+                                                     : reference::surrogate(neuron.surrogate, z).primitive);
     }
-    const auto gradient =
-        reference::lif_backward(neuron, trace, series(shape, in.d_spikes, b, c),
-                                use.membrane ? as_double(in.d_membrane_out[i]) : 0.0);
+    const auto gradient = reference::lif_backward(neuron, trace, series(shape, in.d_spikes, b, c),
+                                                  use.membrane ? as_double(in.d_membrane_out[i]) : 0.0);
     const std::vector<double> current = series(shape, in.current, b, c);
     for (std::size_t t = 0; t < current.size(); ++t) {
       const auto where = static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
@@ -169,14 +166,10 @@ template <class A, class D>
 void expect_backward(const Inputs<A, D>& in, const LifParameters& neuron, const Use& use) {
   const Outputs actual = run_backward(in, neuron, use);
   const Expected expected = expected_backward(in, neuron, use);
-  const auto near = [](const std::vector<double>& values) {
-    return Tolerance{1e-5, 1e-6 * (1.0 + largest(values))};
-  };
-  expect_close(actual.at("d_current"), expected.d_current, rounded<A>(near(expected.d_current)),
-               "d_current");
+  const auto near = [](const std::vector<double>& values) { return Tolerance{1e-5, 1e-6 * (1.0 + largest(values))}; };
+  expect_close(actual.at("d_current"), expected.d_current, rounded<A>(near(expected.d_current)), "d_current");
   if (use.membrane) {
-    expect_close(actual.at("d_membrane_in"), expected.d_membrane_in, near(expected.d_membrane_in),
-                 "d_membrane_in");
+    expect_close(actual.at("d_membrane_in"), expected.d_membrane_in, near(expected.d_membrane_in), "d_membrane_in");
   }
   if (!use.gain) return;
   // Sums over tokens and sequences.
@@ -235,8 +228,7 @@ TYPED_TEST(SpikeScanBackwardTest, WritesOverTheIncomingGradient) {
     for (const LifCase& neuron : lif_cases()) {
       SCOPED_TRACE(neuron.name);
       const Outputs apart = run_backward(in, neuron.parameters, {});
-      const Outputs in_place =
-          run_backward(in, neuron.parameters, {true, true, FireMode::kSpike, true});
+      const Outputs in_place = run_backward(in, neuron.parameters, {true, true, FireMode::kSpike, true});
       expect_same_bits(apart, in_place, "in place");
     }
   }
@@ -271,9 +263,8 @@ TEST(SpikeScanBackwardTest, CarriesTheGradientAcrossACut) {
       scan.scratch = scratch.data();
       spike_scan_backward({1, tokens, shape.channels}, neuron.parameters, FireMode::kSpike, scan);
     }
-    expect_same_bits(
-        {{"d_current", whole.at("d_current")}, {"d_membrane_in", whole.at("d_membrane_in")}},
-        {{"d_current", floats(d_current)}, {"d_membrane_in", floats(d_membrane)}}, "cut in two");
+    expect_same_bits({{"d_current", whole.at("d_current")}, {"d_membrane_in", whole.at("d_membrane_in")}},
+                     {{"d_current", floats(d_current)}, {"d_membrane_in", floats(d_membrane)}}, "cut in two");
     std::vector<double> d_gain_whole(whole.at("d_gain").begin(), whole.at("d_gain").end());
     expect_close(floats(d_gain), d_gain_whole, {1e-5, 1e-5}, "d_gain");
   }
@@ -305,20 +296,17 @@ TEST(SpikeScanBackwardTest, IsTheDerivativeOfForward) {
         const std::vector<double> current = series(shape, in.current, b, c);
         std::vector<double> x = current;
         for (double& value : x) value *= as_double(in.gain[c]);
-        const auto trace =
-            reference::lif_forward<double>(p, FireMode::kSmooth, x, static_cast<double>(p.v_reset));
-        const auto gradient = reference::lif_backward(p, trace, series(shape, in.d_spikes, b, c),
-                                                      as_double(in.d_membrane_out[i]));
+        const auto trace = reference::lif_forward<double>(p, FireMode::kSmooth, x, static_cast<double>(p.v_reset));
+        const auto gradient =
+            reference::lif_backward(p, trace, series(shape, in.d_spikes, b, c), as_double(in.d_membrane_out[i]));
         for (std::size_t t = 0; t < x.size(); ++t) {
-          const auto where =
-              static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
+          const auto where = static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
           expected[where] = gradient.d_x[t] * as_double(in.gain[c]);
           d_gain[static_cast<std::size_t>(c)] += gradient.d_x[t] * current[t];
         }
       }
       // Second derivatives of up to 4 turn the rounding of the potential into that of the gradient.
-      expect_close(actual.at("d_current"), expected, {1e-4, 2e-5 * (1.0 + largest(expected))},
-                   "d_current");
+      expect_close(actual.at("d_current"), expected, {1e-4, 2e-5 * (1.0 + largest(expected))}, "d_current");
       expect_close(actual.at("d_gain"), d_gain, {1e-4, 5e-5 * (1.0 + largest(d_gain))}, "d_gain");
     }
   }
@@ -366,7 +354,9 @@ TEST(SpikeScanBackwardTest, LeakGradientIsTheDerivative) {
         scan.scratch = scratch.data();
         spike_scan_backward(shape, p, FireMode::kSmooth, scan);
         EXPECT_TRUE(scratch.intact());
-        return Outputs{{"d_leak", floats(d_leak)}, {"d_gain", floats(d_gain)}, {"d_current", floats(d_current)},
+        return Outputs{{"d_leak", floats(d_leak)},
+                       {"d_gain", floats(d_gain)},
+                       {"d_current", floats(d_current)},
                        {"d_membrane_in", floats(d_membrane_in)}};
       });
 

@@ -119,14 +119,12 @@ TYPED_TEST(SpikeScan, ForwardIsTheNeuronBitByBitForEveryNeuron) {
   for (const LifCase& neuron : lif_cases()) {
     SCOPED_TRACE(neuron.name);
     const Inputs<TypeParam> in({3, 33, 130}, 5);
-    for (const Use& use :
-         {Use{false, false}, Use{true, false}, Use{false, true}, Use{true, true}, Use{true, true, FireMode::kSpike, true}}) {
-      const Outputs actual =
-          same_everywhere([&] { return run_forward(in, neuron.parameters, use); });
+    for (const Use& use : {Use{false, false}, Use{true, false}, Use{false, true}, Use{true, true},
+                           Use{true, true, FireMode::kSpike, true}}) {
+      const Outputs actual = same_everywhere([&] { return run_forward(in, neuron.parameters, use); });
       expect_same_bits(expected_forward(in, neuron.parameters, use), actual, "from the kernel");
-      const float total =
-          std::accumulate(actual.at("spikes").begin(), actual.at("spikes").end(), 0.0f,
-                          [](float sum, float spike) { return sum + std::abs(spike); });
+      const float total = std::accumulate(actual.at("spikes").begin(), actual.at("spikes").end(), 0.0f,
+                                          [](float sum, float spike) { return sum + std::abs(spike); });
       EXPECT_EQ(actual.at("count")[0], total);
       EXPECT_GT(total, 500.0f);
       const auto silent = std::count(actual.at("spikes").begin(), actual.at("spikes").end(), 0.0f);
@@ -140,8 +138,7 @@ TYPED_TEST(SpikeScan, OptionalOutputsAndAtThreshold) {
   const SequenceShape shape{1, 2, 3};
   const Guarded<TypeParam> current(shape.size());
   const Guarded<TypeParam> spikes(shape.size());
-  for (std::int64_t i = 0; i < 6; ++i)
-    current[i] = from_float<TypeParam>(i == 1 ? 1.9921875f : 2.0f);
+  for (std::int64_t i = 0; i < 6; ++i) current[i] = from_float<TypeParam>(i == 1 ? 1.9921875f : 2.0f);
   SpikeScanForward<TypeParam> scan;
   scan.current = current.data();
   scan.spikes = spikes.data();
@@ -235,11 +232,10 @@ TYPED_TEST(SpikeScan, SmoothModeFollowsThePrimitive) {
         const std::int64_t c = i % shape.channels;
         std::vector<double> x = series(shape, in.current, b, c);
         for (double& value : x) value *= as_double(in.gain[c]);
-        const auto trace = reference::lif_forward<double>(parameters, FireMode::kSmooth, x,
-                                                          static_cast<double>(parameters.v_reset));
+        const auto trace =
+            reference::lif_forward<double>(parameters, FireMode::kSmooth, x, static_cast<double>(parameters.v_reset));
         for (std::size_t t = 0; t < x.size(); ++t) {
-          const auto where =
-              static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
+          const auto where = static_cast<std::size_t>(at(shape, b, static_cast<std::int64_t>(t), c));
           spikes[where] = trace.s[t];
           distance[where] = trace.h[t] - static_cast<double>(parameters.v_threshold);
         }
@@ -272,10 +268,11 @@ TYPED_TEST(SpikeScan, SpikesAreMadeAgainFromTheDistance) {
         for (std::int64_t i = 0; i < n; ++i) {
           const bool exact = mode == FireMode::kSpike;
           const float z = to_float(distance[i]);
-          expected.push_back(
-              exact ? static_cast<double>(reference::sum_of_steps(p, z, -1.0f, [](float x) { return x >= 0.0f ? 1.0f : 0.0f; }))
-                    : reference::sum_of_steps(p, static_cast<double>(z), -1.0,
-                                              [&](double x) { return reference::surrogate(p.surrogate, x).primitive; }));
+          expected.push_back(exact ? static_cast<double>(reference::sum_of_steps(
+                                         p, z, -1.0f, [](float x) { return x >= 0.0f ? 1.0f : 0.0f; }))
+                                   : reference::sum_of_steps(p, static_cast<double>(z), -1.0, [&](double x) {
+                                       return reference::surrogate(p.surrogate, x).primitive;
+                                     }));
         }
         const bool exact = mode == FireMode::kSpike;
         expect_close(actual.at("spikes"), expected, exact ? Tolerance{} : rounded<A>({1e-6, 2e-6}), "spikes");

@@ -15,8 +15,7 @@ TYPED_TEST_SUITE(TokenShift, ActivationTypes);
 
 template <class A>
 struct Inputs {
-  Inputs(const SequenceShape& s, std::uint64_t seed)
-      : shape(s), x(s.size()), previous(s.batch * s.channels) {
+  Inputs(const SequenceShape& s, std::uint64_t seed) : shape(s), x(s.size()), previous(s.batch * s.channels) {
     RandomStream random = random_stream(seed);
     fill_normal(random, 1.0, x);
     fill_normal(random, 1.0, previous);
@@ -103,8 +102,7 @@ void expect_forward(const Inputs<A>& in, std::size_t mixes, bool carried, const 
       const std::int64_t c = i % s.channels;
       const std::int64_t t = i / s.channels % s.tokens;
       const double mu = as_double(in.mu[j][c]);
-      mixed.push_back(as_double(in.x[i]) * mu +
-                      in.before(i / s.channels / s.tokens, t, c, carried) * (1.0 - mu));
+      mixed.push_back(as_double(in.x[i]) * mu + in.before(i / s.channels / s.tokens, t, c, carried) * (1.0 - mu));
     }
     expect_close(actual.at(name("mixed", j)), mixed, rounded<A>({1e-6, 1e-6}), name("mixed", j));
   }
@@ -131,8 +129,7 @@ void expect_backward(const Inputs<A>& in, std::size_t mixes, bool carried, const
       d_mu[static_cast<std::size_t>(c)] +=
           d * (as_double(in.x[i]) - in.before(i / s.channels / s.tokens, t, c, carried));
     }
-    expect_close(actual.at(name("d_mu", j)), d_mu, {1e-6, 2e-6 * (1.0 + largest(d_mu))},
-                 name("d_mu", j));
+    expect_close(actual.at(name("d_mu", j)), d_mu, {1e-6, 2e-6 * (1.0 + largest(d_mu))}, name("d_mu", j));
   }
   expect_close(actual.at("d_x"), d_x, rounded<A>({1e-6, 2e-6}), "d_x");
 }
@@ -145,8 +142,7 @@ TYPED_TEST(TokenShift, MixesWithTheTokenBefore) {
     const bool carried = seed % 2 == 0;
     const std::size_t mixes = 1 + seed % kMaxMixes;
     const std::size_t unwanted = seed % 5;
-    const Outputs actual =
-        same_everywhere([&] { return run_forward(in, mixes, carried, unwanted); });
+    const Outputs actual = same_everywhere([&] { return run_forward(in, mixes, carried, unwanted); });
     expect_forward(in, mixes, carried, actual);
     if (testing::Test::HasFailure()) return;
   }

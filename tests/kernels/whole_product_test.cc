@@ -69,12 +69,21 @@ TEST(WholeProduct, HasTheBitsOfGathering) {
   struct Shape {
     std::int64_t rows, in, out;
   };
-  for (const Shape& shape : {Shape{1, 1, 1}, {2, 3, 5}, {5, 63, 130}, {6, 64, 64}, {7, 65, 257}, {8, 130, 256},
-                             {13, 257, 129}, {50, 700, 300}, {12, 33, 2100}, {2500, 67, 70}}) {
+  for (const Shape& shape : {Shape{1, 1, 1},
+                             {2, 3, 5},
+                             {5, 63, 130},
+                             {6, 64, 64},
+                             {7, 65, 257},
+                             {8, 130, 256},
+                             {13, 257, 129},
+                             {50, 700, 300},
+                             {12, 33, 2100},
+                             {2500, 67, 70}}) {
     const std::vector<float> weights = random_weights(shape.in * shape.out);
     for (const WeightType type : kIntegerTypes) {
       for (const int largest : {1, 8, 127}) {
-        SCOPED_TRACE(fmt::format("{} [{}, {}] {} rows, counts to {}", name_of(type), shape.in, shape.out, shape.rows, largest));
+        SCOPED_TRACE(
+            fmt::format("{} [{}, {}] {} rows, counts to {}", name_of(type), shape.in, shape.out, shape.rows, largest));
         expect_gathered_bits(PackedMatrix(type, shape.in, shape.out, weights.data()), shape.rows,
                              random_counts(shape.rows * shape.in, largest));
       }
@@ -106,13 +115,13 @@ TEST(WholeProduct, ProductsMayShareInputsOrNot) {
   const Guarded<float> a = random_counts(kRows * 70, 8);
   const Guarded<float> b = random_counts(kRows * 70 + 1, 3);
   const Guarded<float> y[] = {Guarded<float>(kRows * 300), Guarded<float>(kRows * 40), Guarded<float>(kRows * 300)};
-  const PackedProduct products[] = {{&wide, a.data(), y[0].data()},
-                                    {&narrow, b.data() + 1, y[1].data()},
-                                    {&wide, a.data(), y[2].data(), true}};
+  const PackedProduct products[] = {
+      {&wide, a.data(), y[0].data()}, {&narrow, b.data() + 1, y[1].data()}, {&wide, a.data(), y[2].data(), true}};
   WholeRunner runner;
   if (!has_dot_products()) GTEST_SKIP() << "no integer dot products on this CPU";
   ASSERT_TRUE(runner.run(kRows, products));
-  const Outputs expected = {{"wide", gathered(wide, kRows, a.data())}, {"narrow", gathered(narrow, kRows, b.data() + 1)}};
+  const Outputs expected = {{"wide", gathered(wide, kRows, a.data())},
+                            {"narrow", gathered(narrow, kRows, b.data() + 1)}};
   expect_same_bits(expected, {{"wide", floats(y[0])}, {"narrow", floats(y[1])}}, "together");
   for (std::int64_t i = 0; i < y[2].size(); ++i) ASSERT_EQ(y[2][i], y[0][i] > 0.0f ? y[0][i] * y[0][i] : 0.0f);
 }

@@ -38,19 +38,17 @@ TEST(WkvReference, GradientIsTheDerivative) {
       for (std::size_t t = 0; t < c.tokens(); ++t) sum += d_output[t] * trace.output[t];
       return sum;
     };
-    const auto gradient = reference::wkv_backward(c, reference::wkv_forward(c, out_exponent),
-                                                  d_output, d_numerator, d_denominator);
+    const auto gradient =
+        reference::wkv_backward(c, reference::wkv_forward(c, out_exponent), d_output, d_numerator, d_denominator);
     const Tolerance tolerance{1e-7, 1e-8};
     const auto expect_derivative = [&](double& of, double is, const char* name) {
-      expect_close(std::vector<double>{is}, finite_differences({&of, 1}, objective), tolerance,
-                   name);
+      expect_close(std::vector<double>{is}, finite_differences({&of, 1}, objective), tolerance, name);
     };
     expect_derivative(c.time_decay, gradient.d_time_decay, "d_time_decay");
     expect_derivative(c.time_first, gradient.d_time_first, "d_time_first");
     expect_derivative(c.numerator, gradient.d_numerator, "d_numerator");
     expect_derivative(c.denominator, gradient.d_denominator, "d_denominator");
-    expect_close(gradient.d_receptance, finite_differences(c.receptance, objective), tolerance,
-                 "d_receptance");
+    expect_close(gradient.d_receptance, finite_differences(c.receptance, objective), tolerance, "d_receptance");
     expect_close(gradient.d_key, finite_differences(c.key, objective), tolerance, "d_key");
     expect_close(gradient.d_value, finite_differences(c.value, objective), tolerance, "d_value");
   }
@@ -93,8 +91,7 @@ struct Inputs {
     fill_normal(random, 1.0, in.max_exponent);
     fill_normal(random, 1.0, d_out.numerator);
     fill_normal(random, 1.0, d_out.denominator);
-    for (std::int64_t i = 0; i < in.denominator.size(); ++i)
-      in.denominator[i] = std::max(1.0f, in.denominator[i]);
+    for (std::int64_t i = 0; i < in.denominator.size(); ++i) in.denominator[i] = std::max(1.0f, in.denominator[i]);
   }
   WkvWeights weights() const { return {time_decay.data(), time_first.data()}; }
   reference::WkvChannel channel(std::int64_t b, std::int64_t c, bool carried) const {
@@ -142,8 +139,8 @@ Outputs run_forward(const Inputs<A>& in, bool carried) {
 }
 
 // Puts the values of one channel over time into [B, T, C].
-void scatter(const SequenceShape& shape, std::int64_t b, std::int64_t c,
-             const std::vector<double>& from, std::vector<double>& to) {
+void scatter(const SequenceShape& shape, std::int64_t b, std::int64_t c, const std::vector<double>& from,
+             std::vector<double>& to) {
   to.resize(static_cast<std::size_t>(shape.size()));
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     to[static_cast<std::size_t>(at(shape, b, t, c))] = from[static_cast<std::size_t>(t)];
@@ -214,14 +211,12 @@ Outputs run_backward(const Inputs<A>& in, bool carried, bool in_place = false) {
                  {"d_value", floats(d_value)},
                  {"d_time_decay", floats(d_time_decay)},
                  {"d_time_first", floats(d_time_first)}};
-  if (carried)
-    out["d_numerator"] = floats(d_in.numerator), out["d_denominator"] = floats(d_in.denominator);
+  if (carried) out["d_numerator"] = floats(d_in.numerator), out["d_denominator"] = floats(d_in.denominator);
   return out;
 }
 
 template <class A>
-void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual,
-                     double precision = 2e-6) {
+void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual, double precision = 2e-6) {
   const SequenceShape& shape = in.shape;
   std::map<std::string, std::vector<double>> expected;
   expected["d_time_decay"].assign(static_cast<std::size_t>(shape.channels), 2.0);
@@ -231,10 +226,9 @@ void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual,
       const std::int64_t i = b * shape.channels + c;
       const auto channel = in.channel(b, c, carried);
       const auto trace = reference::wkv_forward(channel, reference::last_exponent(channel));
-      const auto gradient =
-          reference::wkv_backward(channel, trace, series(shape, in.d_output, b, c),
-                                  carried ? as_double(in.d_out.numerator[i]) : 0.0,
-                                  carried ? as_double(in.d_out.denominator[i]) : 0.0);
+      const auto gradient = reference::wkv_backward(channel, trace, series(shape, in.d_output, b, c),
+                                                    carried ? as_double(in.d_out.numerator[i]) : 0.0,
+                                                    carried ? as_double(in.d_out.denominator[i]) : 0.0);
       scatter(shape, b, c, gradient.d_receptance, expected["d_receptance"]);
       scatter(shape, b, c, gradient.d_key, expected["d_key"]);
       scatter(shape, b, c, gradient.d_value, expected["d_value"]);
@@ -245,8 +239,7 @@ void expect_backward(const Inputs<A>& in, bool carried, const Outputs& actual,
     }
   }
   for (const auto& [name, values] : expected) {
-    const bool narrow = values.size() == static_cast<std::size_t>(shape.size()) &&
-                        actual.count(name) != 0 &&
+    const bool narrow = values.size() == static_cast<std::size_t>(shape.size()) && actual.count(name) != 0 &&
                         (name == "d_receptance" || name == "d_key" || name == "d_value");
     const Tolerance tolerance{5.0 * precision, precision * (1.0 + largest(values))};
     expect_close(actual.at(name), values, narrow ? rounded<A>(tolerance) : tolerance, name);
@@ -335,8 +328,7 @@ TEST(Wkv, CarriesTheGradientAcrossACut) {
   const Guarded<float> d_value(whole_shape.size());
   const Guarded<float> d_time_decay(whole_shape.channels);
   const Guarded<float> d_time_first(whole_shape.channels);
-  for (std::int64_t c = 0; c < whole_shape.channels; ++c)
-    d_time_decay[c] = 2.0f, d_time_first[c] = -3.0f;
+  for (std::int64_t c = 0; c < whole_shape.channels; ++c) d_time_decay[c] = 2.0f, d_time_first[c] = -3.0f;
   for (const std::int64_t first : {cut, std::int64_t{0}}) {
     const SequenceShape shape{1, first == 0 ? 7 : 10, whole_shape.channels};
     const Guarded<float> scratch(wkv_scratch_size(shape), 0);
@@ -413,8 +405,7 @@ TYPED_TEST(Wkv, HugeInputsStayFinite) {
     in.key[i] = from_float<A>(i % 3 == 0 ? big_key : (i % 3 == 1 ? -big_key : 0.0f));
     in.receptance[i] = from_float<A>(i % 2 == 0 ? big : -big);
   }
-  for (std::int64_t c = 0; c < in.shape.channels; ++c)
-    in.time_decay[c] = c % 2 == 0 ? 80.0f : -80.0f;
+  for (std::int64_t c = 0; c < in.shape.channels; ++c) in.time_decay[c] = c % 2 == 0 ? 80.0f : -80.0f;
   for (const bool carried : {false, true}) {
     Outputs all = run_forward(in, carried);
     all.merge(run_backward(in, carried));
@@ -435,10 +426,8 @@ TYPED_TEST(Wkv, OneTokenPassesItsValueThrough) {
   scan.output = output.data();  // neither state
   wkv_forward(in.shape, in.weights(), scan);
   for (std::int64_t c = 0; c < 13; ++c) {
-    const double expected =
-        reference::sigmoid(as_double(in.receptance[c])) * as_double(in.value[c]);
-    EXPECT_NEAR(as_double(output[c]), expected,
-                std::abs(expected) * (std::is_same_v<A, Bf16> ? 0x1p-8 : 1e-6));
+    const double expected = reference::sigmoid(as_double(in.receptance[c])) * as_double(in.value[c]);
+    EXPECT_NEAR(as_double(output[c]), expected, std::abs(expected) * (std::is_same_v<A, Bf16> ? 0x1p-8 : 1e-6));
   }
 }
 

@@ -38,9 +38,7 @@ class GoldenModel : public testing::TestWithParam<const char*> {
     return made;
   }
 
-  LossOptions loss_options() const {
-    return {targets_, 1.0 / static_cast<double>(targets_.size()), kL2Wrap};
-  }
+  LossOptions loss_options() const { return {targets_, 1.0 / static_cast<double>(targets_.size()), kL2Wrap}; }
 
   void expect_gradients(const FlatParameters& gradients) const {
     for (const ParameterInfo& info : gradients.layout().infos()) {
@@ -69,8 +67,7 @@ TEST_P(GoldenModel, LogitsSpikesAndLoss) {
   const auto sites = spike_sites(config_);
   for (std::size_t s = 0; s < sites.size(); ++s) {
     const auto spikes = raw_values<std::int8_t>(tensor(sites[s].name));
-    EXPECT_EQ(recorder.site(static_cast<int>(s)), std::vector<float>(spikes.begin(), spikes.end()))
-        << sites[s].name;
+    EXPECT_EQ(recorder.site(static_cast<int>(s)), std::vector<float>(spikes.begin(), spikes.end())) << sites[s].name;
   }
   EXPECT_NEAR(mean_loss(net->losses(targets_)), static_cast<double>(floats_of(tensor("loss"))[0]), 1e-5);
 }
@@ -100,18 +97,17 @@ TEST_P(GoldenModel, FiveStepsOfAdam) {
     const std::span<const std::int32_t> all(batches);
     const auto idx = all.subspan(2 * step * idx_.size(), idx_.size());
     const auto targets = all.subspan((2 * step + 1) * idx_.size(), idx_.size());
-    EXPECT_NEAR(replay.step({idx, batch_}, targets), static_cast<double>(losses[step]), 1e-4)
-        << "step " << step;
+    EXPECT_NEAR(replay.step({idx, batch_}, targets), static_cast<double>(losses[step]), 1e-4) << "step " << step;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, GoldenModel,
-    testing::Values("spikegpt", "spikegpt_ffnpre", "spikegpt_odd", "spikegpt_t1", "spikegpt_b1",
-                    "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre", "event",
-                    "event_ffnpre", "event_head", "event_odd", "event_raw_embedding", "event_graded", "event_graded_ffnpre", "spikegpt_learnable_tau",
-                    "event_learnable_tau"),
-    [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(All, GoldenModel,
+                         testing::Values("spikegpt", "spikegpt_ffnpre", "spikegpt_odd", "spikegpt_t1", "spikegpt_b1",
+                                         "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre",
+                                         "event", "event_ffnpre", "event_head", "event_odd", "event_raw_embedding",
+                                         "event_graded", "event_graded_ffnpre", "spikegpt_learnable_tau",
+                                         "event_learnable_tau"),
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace spikegpt::test

@@ -90,7 +90,8 @@ class GradientCheck : public testing::TestWithParam<Case> {
 TEST_P(GradientCheck, EveryParameter) {
   FlatParameters gradients(config_);
   run();
-  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, {GetParam().rate_weight, 0.0}}, gradients.data());
+  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, {GetParam().rate_weight, 0.0}},
+                                 gradients.data());
   for (const ParameterInfo& info : parameters_.layout().infos()) {
     const std::span<float> values = parameters_.of(info);
     const std::vector<float> start(values.begin(), values.end());
@@ -166,18 +167,18 @@ void event_learnable_tau(ModelConfig& config) {
   config.learnable_tau = true, config.event_head = true;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, GradientCheck,
-    testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch}, Case{"event", event_arch},
-                    Case{"ffn_pre", ffn_pre}, Case{"event_ffn_pre", event_ffn_pre},
-                    Case{"event_head", event_head}, Case{"soft_reset", soft_reset},
-                    Case{"raw_input", raw_input}, Case{"other_reset", other_reset},
-                    Case{"sigmoid", sigmoid_surrogate}, Case{"erf", erf_surrogate},
-                    Case{"rate_weight", event_arch, 3.0}, Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current},
-                    Case{"attention_norm", attention_norm},
-                    Case{"learnable_tau", learnable_tau}, Case{"learnable_tau_raw", learnable_tau_raw},
-                    Case{"event_learnable_tau", event_learnable_tau}),
-    [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, GradientCheck,
+                         testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch},
+                                         Case{"event", event_arch}, Case{"ffn_pre", ffn_pre},
+                                         Case{"event_ffn_pre", event_ffn_pre}, Case{"event_head", event_head},
+                                         Case{"soft_reset", soft_reset}, Case{"raw_input", raw_input},
+                                         Case{"other_reset", other_reset}, Case{"sigmoid", sigmoid_surrogate},
+                                         Case{"erf", erf_surrogate}, Case{"rate_weight", event_arch, 3.0},
+                                         Case{"signed_spikes", signed_spikes}, Case{"squared_current", squared_current},
+                                         Case{"attention_norm", attention_norm}, Case{"learnable_tau", learnable_tau},
+                                         Case{"learnable_tau_raw", learnable_tau_raw},
+                                         Case{"event_learnable_tau", event_learnable_tau}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace spikegpt::test

@@ -27,14 +27,11 @@ class Tensors {
     return {dims.at(0), dims.at(1), dims.at(2)};
   }
   const float* in(const std::string& name) { return keep(golden().floats(full(name))); }
-  float* out(std::int64_t count) {
-    return keep(std::vector<float>(static_cast<std::size_t>(count)));
-  }
+  float* out(std::int64_t count) { return keep(std::vector<float>(static_cast<std::size_t>(count))); }
   // The first values at `actual` are those of the golden tensor.
   void expect(const float* actual, const std::string& name, Tolerance tolerance) const {
     const std::vector<double> expected = golden().doubles(full(name));
-    expect_close(std::vector<float>(actual, actual + expected.size()), expected, tolerance,
-                 full(name));
+    expect_close(std::vector<float>(actual, actual + expected.size()), expected, tolerance, full(name));
   }
 
  private:
@@ -55,8 +52,7 @@ LifParameters lif_parameters(const nlohmann::json& json) {
   p.v_reset = p.hard_reset ? json.at("v_reset").get<float>() : 0.0f;
   p.decay_input = json.at("decay_input").get<bool>();
   p.detach_reset = json.at("detach_reset").get<bool>();
-  p.surrogate = {surrogate_kind(json.at("surrogate").get<std::string>()),
-                 json.at("alpha").get<float>()};
+  p.surrogate = {surrogate_kind(json.at("surrogate").get<std::string>()), json.at("alpha").get<float>()};
   return p;
 }
 
@@ -77,8 +73,7 @@ TEST(KernelGolden, SpikeScan) {
     lif.expect(forward.spikes, "spikes", {});
     lif.expect(forward.membrane_out, "membrane_out", {});
     const std::vector<float> h = golden().floats(lif.full("h"));
-    for (std::size_t i = 0; i < h.size(); ++i)
-      ASSERT_EQ(forward.distance[i], h[i] - neuron.v_threshold) << name << i;
+    for (std::size_t i = 0; i < h.size(); ++i) ASSERT_EQ(forward.distance[i], h[i] - neuron.v_threshold) << name << i;
 
     SpikeScanBackward<float, float> backward;
     backward.distance = forward.distance;
@@ -95,8 +90,7 @@ TEST(KernelGolden, SpikeScan) {
 
 // Forward and backward of one set of tensors. Sets without a receptance hold wkv itself: the gate
 // is open then.
-void expect_wkv(const std::string& prefix, const std::string& output, bool carried,
-                Tolerance tolerance) {
+void expect_wkv(const std::string& prefix, const std::string& output, bool carried, Tolerance tolerance) {
   SCOPED_TRACE(prefix);
   Tensors wkv(prefix);
   const bool gated = output == "output";
@@ -108,12 +102,9 @@ void expect_wkv(const std::string& prefix, const std::string& output, bool carri
   const float* receptance = gated ? wkv.in("receptance") : open;
   const auto state = [&](const char* end, auto&& make) {
     const std::string suffix = end;
-    return WkvState{make("numerator" + suffix), make("denominator" + suffix),
-                    make("max_exponent" + suffix)};
+    return WkvState{make("numerator" + suffix), make("denominator" + suffix), make("max_exponent" + suffix)};
   };
-  const auto golden_state = [&](const std::string& name) {
-    return const_cast<float*>(wkv.in(name));
-  };
+  const auto golden_state = [&](const std::string& name) { return const_cast<float*>(wkv.in(name)); };
   const auto empty_state = [&](const std::string&) { return wkv.out(states); };
 
   WkvForward<float> forward;
@@ -142,8 +133,7 @@ void expect_wkv(const std::string& prefix, const std::string& output, bool carri
     wkv.expect(forward.out.denominator, "denominator_out", tolerance);
     wkv.expect(forward.out.max_exponent, "max_exponent_out", tolerance);
     backward.in = forward.in;
-    backward.d_state_out = {golden_state("d_numerator_out"), golden_state("d_denominator_out"),
-                            nullptr};
+    backward.d_state_out = {golden_state("d_numerator_out"), golden_state("d_denominator_out"), nullptr};
     backward.d_state_in = {wkv.out(states), wkv.out(states), nullptr};
   }
   wkv_backward(shape, weights, backward);
@@ -161,8 +151,7 @@ TEST(KernelGolden, Wkv) {
   expect_wkv("wkv", "y", false, {1e-5, 1e-5});
   expect_wkv("wkv_gated", "output", false, {1e-5, 1e-5});
   expect_wkv("wkv_carried", "y", true, {1e-5, 2e-5});
-  expect_wkv("wkv_extreme", "y", false,
-             {2e-4, 2e-4});  // exponents of 200 are 1.5e-5 apart in float
+  expect_wkv("wkv_extreme", "y", false, {2e-4, 2e-4});  // exponents of 200 are 1.5e-5 apart in float
 }
 
 TEST(KernelGolden, Surrogates) {
@@ -173,13 +162,12 @@ TEST(KernelGolden, Surrogates) {
     const std::vector<float> z = golden().floats(tensors.full("z"));
     std::vector<float> primitive;
     std::vector<float> gradient;
-    with_surrogate({surrogate_kind(name), parameters.at("alpha").get<float>()},
-                   [&](const auto& formulas) {
-                     for (const float value : z) {
-                       primitive.push_back(formulas.primitive(value));
-                       gradient.push_back(formulas.gradient(value));
-                     }
-                   });
+    with_surrogate({surrogate_kind(name), parameters.at("alpha").get<float>()}, [&](const auto& formulas) {
+      for (const float value : z) {
+        primitive.push_back(formulas.primitive(value));
+        gradient.push_back(formulas.gradient(value));
+      }
+    });
     tensors.expect(primitive.data(), "primitive", {1e-6, 5e-7});
     tensors.expect(gradient.data(), "gradient", {1e-6, 1e-6});
   }

@@ -10,8 +10,7 @@ namespace {
 
 std::string npy(const std::string& type, const std::string& shape, const std::string& data,
                 const std::string& fortran = "False") {
-  std::string header =
-      "{'descr': '" + type + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }";
+  std::string header = "{'descr': '" + type + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }";
   header.resize(118, ' ');  // numpy pads to a multiple of 64
   return std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + data;
 }
@@ -21,8 +20,7 @@ std::string stored(std::vector<T> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
-void write_zip(const std::filesystem::path& path, const std::map<std::string, std::string>& entries,
-               bool deflate) {
+void write_zip(const std::filesystem::path& path, const std::map<std::string, std::string>& entries, bool deflate) {
   int code = 0;
   zip_t* zip = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
   ASSERT_NE(zip, nullptr);
@@ -30,8 +28,7 @@ void write_zip(const std::filesystem::path& path, const std::map<std::string, st
     zip_source_t* source = zip_source_buffer(zip, bytes.data(), bytes.size(), 0);
     const zip_int64_t index = zip_file_add(zip, name.c_str(), source, 0);
     ASSERT_GE(index, 0);
-    zip_set_file_compression(zip, static_cast<zip_uint64_t>(index),
-                             deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
+    zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
   }
   ASSERT_EQ(zip_close(zip), 0);
 }

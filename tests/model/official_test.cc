@@ -59,8 +59,7 @@ TEST_F(OfficialCheckpoint, LogitsLossAndSpikes) {
 TEST_F(OfficialCheckpoint, Gradients) {
   FlatParameters gradients(config_);
   network_->forward({idx_, batch_}, {});
-  network_->losses_and_gradients({targets_, 1.0 / static_cast<double>(targets_.size()), 1e-4f},
-                                 gradients.data());
+  network_->losses_and_gradients({targets_, 1.0 / static_cast<double>(targets_.size()), 1e-4f}, gradients.data());
   for (const ParameterInfo& info : gradients.layout().infos()) {
     expect_gradient(gradients.of(info), expected_.at("grad." + info.name).as<float>(), 1e-3, info.name);
   }
@@ -77,7 +76,8 @@ TEST_F(OfficialCheckpoint, TwentyStepsOfAdam) {
     std::vector<std::int32_t> idx;
     std::vector<std::int32_t> targets;
     for (std::size_t b = 0; b < static_cast<std::size_t>(batch_); ++b) {
-      const auto start = batches.begin() + static_cast<std::ptrdiff_t>((step * static_cast<std::size_t>(batch_) + b) * row);
+      const auto start =
+          batches.begin() + static_cast<std::ptrdiff_t>((step * static_cast<std::size_t>(batch_) + b) * row);
       const auto end = start + static_cast<std::ptrdiff_t>(row);
       idx.insert(idx.end(), start, end - 1);
       targets.insert(targets.end(), start + 1, end);

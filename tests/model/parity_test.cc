@@ -1,5 +1,6 @@
 // Against the PyTorch reference at sizes whose weights are too large to keep: a vocabulary of 50277, 1024 tokens, one
-// token, and whole checkpoints in half precision. tools/reference/make_parity.py computes the same weights by the same hash.
+// token, and whole checkpoints in half precision. tools/reference/make_parity.py computes the same weights by the same
+// hash.
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
@@ -58,7 +59,8 @@ std::vector<std::string> reference_order(const ModelConfig& config) {
   std::vector<std::string> names = {"emb.weight"};
   const auto norm = [&](const std::string& name) { names.insert(names.end(), {name + ".weight", name + ".bias"}); };
   const auto channel_mix = [&](const std::string& name) {
-    for (const char* part : {".time_mix_k", ".time_mix_r", ".key.weight", ".receptance.weight", ".value.weight"}) names.push_back(name + part);
+    for (const char* part : {".time_mix_k", ".time_mix_r", ".key.weight", ".receptance.weight", ".value.weight"})
+      names.push_back(name + part);
     if (config.is_event()) names.push_back(name + ".gain");
   };
   for (int i = 0; i < config.n_layer; ++i) {
@@ -69,8 +71,8 @@ std::vector<std::string> reference_order(const ModelConfig& config) {
     if (i == 0 && config.has_ffn_pre()) {
       channel_mix(name + ".ffnPre");
     } else {
-      for (const char* part : {".time_decay", ".time_first", ".time_mix_k", ".time_mix_v", ".time_mix_r", ".key.weight", ".value.weight",
-                               ".receptance.weight", ".output.weight"}) {
+      for (const char* part : {".time_decay", ".time_first", ".time_mix_k", ".time_mix_v", ".time_mix_r", ".key.weight",
+                               ".value.weight", ".receptance.weight", ".output.weight"}) {
         names.push_back(name + ".att" + part);
       }
       if (config.is_event()) names.push_back(name + ".att.gain");

@@ -47,8 +47,7 @@ class PthReader : public testing::Test {
  protected:
   std::filesystem::path path() const { return folder_ / "m.pth"; }
 
-  void write(const std::map<std::string, std::string>& entries,
-             int compression = ZIP_CM_STORE) const {
+  void write(const std::map<std::string, std::string>& entries, int compression = ZIP_CM_STORE) const {
     int code = 0;
     zip_t* zip = zip_open(path().c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
     ASSERT_NE(zip, nullptr);
@@ -61,8 +60,7 @@ class PthReader : public testing::Test {
     ASSERT_EQ(zip_close(zip), 0);
   }
   // With the storage "0" of six floats unless others are given.
-  void write_checkpoint(const std::string& pickle,
-                        std::map<std::string, std::string> storages = {{"0", kSix}}) const {
+  void write_checkpoint(const std::string& pickle, std::map<std::string, std::string> storages = {{"0", kSix}}) const {
     std::map<std::string, std::string> entries = {{"m/data.pkl", pickle}, {"m/version", "3\n"}};
     for (auto& [key, bytes] : storages) entries["m/data/" + key] = std::move(bytes);
     write(entries);
@@ -81,8 +79,7 @@ class PthReader : public testing::Test {
       EXPECT_EQ(error.kind(), kind) << message;
       EXPECT_NE(message.find("m.pth: "), message.npos) << message;
       EXPECT_EQ(message.find('\n'), message.npos) << message;
-      for (const std::string_view word : words)
-        EXPECT_NE(message.find(word), message.npos) << message;
+      for (const std::string_view word : words) EXPECT_NE(message.find(word), message.npos) << message;
     }
   }
 
@@ -104,10 +101,8 @@ using Floats = std::vector<float>;
 TEST_F(PthReader, EveryFormatOfNumbers) {
   StateDict dict;
   dict.add("f32", {});
-  dict.add("f16", {"HalfStorage", "h", 2, 0, {2}, {1}})
-      .add("bf16", {"BFloat16Storage", "b", 2, 0, {1, 2}, {2, 1}});
-  dict.add("f64", {"DoubleStorage", "d", 1, 0, {}, {}})
-      .add("i64", {"LongStorage", "l", 1, 0, {1}, {1}});
+  dict.add("f16", {"HalfStorage", "h", 2, 0, {2}, {1}}).add("bf16", {"BFloat16Storage", "b", 2, 0, {1, 2}, {2, 1}});
+  dict.add("f64", {"DoubleStorage", "d", 1, 0, {}, {}}).add("i64", {"LongStorage", "l", 1, 0, {1}, {1}});
   write_checkpoint(dict.finish(), {{"0", kSix},
                                    {"h", stored<std::uint16_t>({0x3c00, 0xc000})},
                                    {"b", stored<std::uint16_t>({0x3f80, 0xc040})},
@@ -131,8 +126,7 @@ TEST_F(PthReader, EveryFormatOfNumbers) {
 TEST_F(PthReader, StridedSharedAndOffsetTensorsBecomeContiguous) {
   StateDict dict;
   dict.add("whole", {}).add("transposed", {"FloatStorage", "0", 6, 0, {3, 2}, {1, 3}});
-  dict.add("tail", {"FloatStorage", "0", 6, 2, {4}, {1}})
-      .add("column", {"FloatStorage", "0", 6, 1, {2}, {3}});
+  dict.add("tail", {"FloatStorage", "0", 6, 2, {4}, {1}}).add("column", {"FloatStorage", "0", 6, 1, {2}, {3}});
   dict.add("repeated", {"FloatStorage", "0", 6, 5, {2, 2}, {0, 0}});
   dict.add("single", {"FloatStorage", "0", 6, 3, {1, 1, 2}, {INT64_MAX, 77, 1}});
   dict.add("steps", {"FloatStorage", "0", 6, 1, {2, 1, 2}, {3, INT64_MAX, 1}});
@@ -153,8 +147,7 @@ TEST_F(PthReader, StridedSharedAndOffsetTensorsBecomeContiguous) {
 
 TEST_F(PthReader, NestedDictionariesAndTheNamesOfDataParallel) {
   for (const char* key : {"model", "state_dict", "module"}) {
-    PickleAssembler pickle =
-        PickleAssembler().proto().raw("}(").text("epoch").integer(3).text(key).raw("}(");
+    PickleAssembler pickle = PickleAssembler().proto().raw("}(").text("epoch").integer(3).text(key).raw("}(");
     add_tensor(pickle.text("module.a"), {});
     add_tensor(pickle.text("module.b"), {"FloatStorage", "0", 6, 0, {6}, {1}});
     write_checkpoint(pickle.raw("uu").stop().bytes);
@@ -188,8 +181,7 @@ TEST_F(PthReader, FilesThatAreNoCheckpoints) {
   write_text_atomically(path(), std::string("\x80\x02\x8a\nl\xfc\x9c"
                                             "F\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
                                             20));
-  expect_refused({"before 1.6", "torch.save(torch.load(\"m.pth\"", "map_location"},
-                 ErrorKind::kUnsupported);
+  expect_refused({"before 1.6", "torch.save(torch.load(\"m.pth\"", "map_location"}, ErrorKind::kUnsupported);
   write_text_atomically(path(), "PK\x03\x04 and nothing more");
   expect_refused({"not a readable zip archive", "cut short"});
   write({{"m/data/0", kSix}});
@@ -214,8 +206,7 @@ TEST_F(PthReader, PicklesThatAreNoStateDict) {
   pickled(add_tensor(unnamed, {}).raw("u"));
   expect_refused({"name that is not a string"});
   pickled(begin().global("posix", "system").text("touch pwned").raw("\x85R"));
-  expect_refused({"data.pkl", "byte 2", "global posix.system is not allowed"},
-                 ErrorKind::kUnsupported);
+  expect_refused({"data.pkl", "byte 2", "global posix.system is not allowed"}, ErrorKind::kUnsupported);
   write_checkpoint(StateDict().add("a", {}).add("b", {}).add("a", {}).finish());
   expect_refused({"\"a\" occurs twice"});
   write_checkpoint(std::string((std::size_t{16} << 20) + 1, 'N'));
@@ -257,8 +248,7 @@ TEST_F(PthReader, TensorsOutsideTheirStorage) {
 TEST_F(PthReader, ManyStridedTensorsOfOneStorageAreBounded) {
   const std::string storage(40'000, 'x');
   StateDict dict;
-  for (int i = 0; i < 100; ++i)
-    dict.add(std::to_string(i), {"FloatStorage", "0", 10'000, 0, {100, 100}, {1, 100}});
+  for (int i = 0; i < 100; ++i) dict.add(std::to_string(i), {"FloatStorage", "0", 10'000, 0, {100, 100}, {1, 100}});
   write_checkpoint(dict.finish(), {{"0", storage}});
   expect_refused({"twice the file's"});
 }
@@ -266,8 +256,7 @@ TEST_F(PthReader, ManyStridedTensorsOfOneStorageAreBounded) {
 TEST_F(PthReader, CompressedArchivesAreRefused) {
   StateDict dict;
   dict.add("a", {"ByteStorage", "0", 50'000'000, 0, {50'000'000}, {1}});
-  write({{"m/data.pkl", dict.finish()}, {"m/data/0", std::string(50'000'000, '\0')}},
-        ZIP_CM_DEFLATE);
+  write({{"m/data.pkl", dict.finish()}, {"m/data/0", std::string(50'000'000, '\0')}}, ZIP_CM_DEFLATE);
   EXPECT_LT(std::filesystem::file_size(path()), 100'000u);
   expect_refused({"m/data.pkl", "compressed"});
 }
@@ -298,8 +287,7 @@ TEST_F(PthReader, EntriesThatClaimToBeLargerThanTheFile) {
 
 // Without the care of write_atomically, which takes its time.
 void write_plainly(const std::filesystem::path& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary)
-      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 struct Placed {
@@ -441,12 +429,11 @@ TEST_F(PthReader, TheOfficialCheckpoint) {
     expect_norm(block + ".ln1");
     expect_norm(block + ".ln2");
     for (const char* name : {".att.time_decay", ".att.time_first"}) expect(block + name, {kC});
-    for (const char* name : {".att.time_mix_k", ".att.time_mix_v", ".att.time_mix_r",
-                             ".ffn.time_mix_k", ".ffn.time_mix_r"}) {
+    for (const char* name :
+         {".att.time_mix_k", ".att.time_mix_v", ".att.time_mix_r", ".ffn.time_mix_k", ".ffn.time_mix_r"}) {
       expect(block + name, {1, 1, kC});
     }
-    for (const char* name :
-         {".att.key", ".att.value", ".att.receptance", ".att.output", ".ffn.receptance"}) {
+    for (const char* name : {".att.key", ".att.value", ".att.receptance", ".att.output", ".ffn.receptance"}) {
       expect(block + name + ".weight", {kC, kC});
     }
     expect(block + ".ffn.key.weight", {4 * kC, kC});

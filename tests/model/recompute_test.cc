@@ -65,18 +65,16 @@ class Remade : public testing::TestWithParam<RemakeCase> {
 
 TEST_P(Remade, GradientsAreThoseOfWholeBlocksRunAgain) { EXPECT_EQ(gradients(false), gradients(true)); }
 
-INSTANTIATE_TEST_SUITE_P(All, Remade,
-                         testing::Values(RemakeCase{"spikegpt", 1, GemmPrecision::kF32},
-                                         RemakeCase{"spikegpt", 2, GemmPrecision::kF32},
-                                         RemakeCase{"spikegpt", 3, GemmPrecision::kF32},
-                                         RemakeCase{"spikegpt", 4, GemmPrecision::kF32},
-                                         RemakeCase{"spikegpt", 4, GemmPrecision::kBf16},
-                                         RemakeCase{"event", 3, GemmPrecision::kF32},
-                                         RemakeCase{"rwkv", 3, GemmPrecision::kF32}),
-                         [](const auto& test) {
-                           return std::string(test.param.arch) + std::to_string(test.param.layers) +
-                                  std::string(name_of(test.param.precision));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, Remade,
+    testing::Values(RemakeCase{"spikegpt", 1, GemmPrecision::kF32}, RemakeCase{"spikegpt", 2, GemmPrecision::kF32},
+                    RemakeCase{"spikegpt", 3, GemmPrecision::kF32}, RemakeCase{"spikegpt", 4, GemmPrecision::kF32},
+                    RemakeCase{"spikegpt", 4, GemmPrecision::kBf16}, RemakeCase{"event", 3, GemmPrecision::kF32},
+                    RemakeCase{"rwkv", 3, GemmPrecision::kF32}),
+    [](const auto& test) {
+      return std::string(test.param.arch) + std::to_string(test.param.layers) +
+             std::string(name_of(test.param.precision));
+    });
 
 // Of the `45m` preset on bytes, as training holds it: activations; parameters, gradients and two moments in
 // float; the forward pass's copy of the weights in bf16.

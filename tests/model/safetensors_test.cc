@@ -18,9 +18,8 @@
 namespace spikegpt::test {
 namespace {
 
-constexpr DType kAll[] = {DType::kF32, DType::kBf16, DType::kF16, DType::kF64,
-                          DType::kI8,  DType::kU8,   DType::kI16, DType::kU16,
-                          DType::kI32, DType::kI64,  DType::kBool};
+constexpr DType kAll[] = {DType::kF32, DType::kBf16, DType::kF16, DType::kF64, DType::kI8,  DType::kU8,
+                          DType::kI16, DType::kU16,  DType::kI32, DType::kI64, DType::kBool};
 
 std::string file_of(std::string_view header, std::size_t data_size = 0) {
   const auto length = static_cast<std::uint64_t>(header.size());
@@ -46,11 +45,8 @@ void expect_refused(std::string_view bytes, const std::vector<std::string_view>&
     EXPECT_EQ(error.kind(), kind) << message;
     EXPECT_NE(message.find("x.safetensors: "), message.npos) << message;
     EXPECT_LT(message.size(), 2000u);
-    EXPECT_TRUE(std::all_of(message.begin(), message.end(), [](char c) {
-      return c >= ' ' && c < 0x7f;
-    })) << message;
-    for (const std::string_view word : words)
-      EXPECT_NE(message.find(word), message.npos) << message;
+    EXPECT_TRUE(std::all_of(message.begin(), message.end(), [](char c) { return c >= ' ' && c < 0x7f; })) << message;
+    for (const std::string_view word : words) EXPECT_NE(message.find(word), message.npos) << message;
   }
 }
 
@@ -64,8 +60,7 @@ Sample make_sample() {
   Sample sample;
   const auto add = [&](std::string name, DType dtype, std::vector<std::int64_t> shape) {
     TensorView view{std::move(name), dtype, std::move(shape), {}};
-    auto& bytes =
-        sample.storage.emplace_back(static_cast<std::size_t>(element_count(view)) * size_of(dtype));
+    auto& bytes = sample.storage.emplace_back(static_cast<std::size_t>(element_count(view)) * size_of(dtype));
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       bytes[i] = static_cast<std::byte>(i * 7 + sample.storage.size());
     }
@@ -84,8 +79,7 @@ Sample make_sample() {
 TEST(Safetensors, RoundTripOfEveryFormat) {
   const TemporaryDirectory folder;
   const Sample sample = make_sample();
-  const std::map<std::string, std::string> metadata = {
-      {"format", "pt"}, {"", "{\"a\": \"\\n\"}"}, {"\xc3\xa9", ""}};
+  const std::map<std::string, std::string> metadata = {{"format", "pt"}, {"", "{\"a\": \"\\n\"}"}, {"\xc3\xa9", ""}};
   write_safetensors(folder / "a.safetensors", metadata, sample.views);
   const WeightFile file = read_safetensors(folder / "a.safetensors");
   check_well_formed(file);
@@ -108,8 +102,7 @@ TEST(Safetensors, WrittenDataIsAligned) {
   const TemporaryDirectory folder;
   for (std::size_t length = 0; length < 70; ++length) {
     const float value = 1.5f;
-    const TensorView view{
-        std::string(length + 1, 'n'), DType::kF32, {1}, std::as_bytes(std::span(&value, 1))};
+    const TensorView view{std::string(length + 1, 'n'), DType::kF32, {1}, std::as_bytes(std::span(&value, 1))};
     write_safetensors(folder / "a", {}, std::span(&view, 1));
     const std::string text = read_text(folder / "a");
     std::uint64_t header = 0;
@@ -199,8 +192,7 @@ TEST(Safetensors, FloatsOfEveryFormatAndRefusalOfIntegers) {
       EXPECT_NE(std::string_view(error.what()).find(name_of(dtype)), std::string_view::npos);
     }
   }
-  EXPECT_THROW(copy_as_float({"short", DType::kF64, {4}, std::as_bytes(std::span(half))}, values),
-               Bug);
+  EXPECT_THROW(copy_as_float({"short", DType::kF64, {4}, std::as_bytes(std::span(half))}, values), Bug);
 }
 
 TEST(Safetensors, WriterRefusesWhatCannotBeReadBack) {
@@ -209,8 +201,7 @@ TEST(Safetensors, WriterRefusesWhatCannotBeReadBack) {
   const auto data = std::as_bytes(std::span(&value, 1));
   const auto path = folder / "a";
   write_text_atomically(path, "earlier");
-  const auto write = [&](std::vector<TensorView> views,
-                         const std::map<std::string, std::string>& metadata) {
+  const auto write = [&](std::vector<TensorView> views, const std::map<std::string, std::string>& metadata) {
     write_safetensors(path, metadata, views);
   };
   EXPECT_THROW(write({{"x", DType::kF32, {1}, data}, {"x", DType::kF32, {1}, data}}, {}), Bug);
@@ -242,9 +233,8 @@ TEST(Safetensors, LengthsOfTheHeader) {
   expect_refused("", {"has 0 bytes"});
   expect_refused("1234567", {"has 7 bytes", "8-byte length"});
   expect_refused(std::string(8, '\0'), {"byte 8", "not JSON"});
-  for (const std::uint64_t length :
-       {std::uint64_t{3}, std::uint64_t{100'000'001}, std::uint64_t{1} << 63, ~std::uint64_t{0},
-        ~std::uint64_t{0} - 7}) {
+  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, std::uint64_t{1} << 63,
+                                     ~std::uint64_t{0}, ~std::uint64_t{0} - 7}) {
     std::string bytes = file_of("{}");
     std::memcpy(bytes.data(), &length, sizeof length);
     expect_refused(bytes, {std::to_string(length), "the file has 10"});
@@ -271,61 +261,33 @@ TEST(Safetensors, HeadersThatContradictThemselvesAreNamed) {
       {"{\"a\\n\\u001b[31m\":1}", 0, {"a\\x0a\\x1b[31m"}},
       {"{\"a\":{}}", 0, {"\"a\"", "dtype, shape and data_offsets"}},
       {R"({"a":{"dtype":"U8","shape":[1]}})", 1, {"\"a\"", "data_offsets"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})",
-       1,
-       {"unknown field \"x\""}},
-      {R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})",
-       1,
-       {"shape occurs twice"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})", 1, {"unknown field \"x\""}},
+      {R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", 1, {"shape occurs twice"}},
       {R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,1]}})", 1, {"dtype", "a string", "7"}},
       {R"({"a":{"dtype":["U8"],"shape":[1],"data_offsets":[0,1]}})", 1, {"dtype", "a string"}},
       {R"({"a":{"dtype":"U8","shape":1,"data_offsets":[0,1]}})", 1, {"shape", "an array", "1"}},
-      {R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})",
-       1,
-       {"shape", "sizes", "an array"}},
+      {R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})", 1, {"shape", "sizes", "an array"}},
       {R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1, {"shape", "-1"}},
       {R"({"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}})", 1, {"shape", "1.0"}},
       {R"({"a":{"dtype":"U8","shape":["1"],"data_offsets":[0,1]}})", 1, {"shape", "a string"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})",
-       1,
-       {"data_offsets", "expected 2", "found 1"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,1]}})",
-       1,
-       {"data_offsets", "more than 2"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,2]}})",
-       1,
-       {"\"a\"", "bytes 0 to 2", "1 bytes of data"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})", 1, {"data_offsets", "expected 2", "found 1"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,1]}})", 1, {"data_offsets", "more than 2"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,2]}})", 1, {"\"a\"", "bytes 0 to 2", "1 bytes of data"}},
       {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", 1, {"\"a\"", "bytes 1 to 0"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]}})",
-       1,
-       {"data_offsets"}},
-      {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})",
-       1,
-       {"\"a\"", "are 1 bytes", "expected 2", "[2]"}},
-      {R"({"a":{"dtype":"F64","shape":[],"data_offsets":[0,4]}})",
-       4,
-       {"\"a\"", "are 4 bytes", "expected 8", "F64"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]}})", 1, {"data_offsets"}},
+      {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", 1, {"\"a\"", "are 1 bytes", "expected 2", "[2]"}},
+      {R"({"a":{"dtype":"F64","shape":[],"data_offsets":[0,4]}})", 4, {"\"a\"", "are 4 bytes", "expected 8", "F64"}},
       {R"({"a":{"dtype":"U8","shape":[0,3],"data_offsets":[0,1]}})", 1, {"expected 0"}},
-      {R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})",
-       0,
-       {"larger than any file"}},
-      {R"({"a":{"dtype":"U8","shape":[0,9223372036854775808],"data_offsets":[0,0]}})",
-       0,
-       {"larger than any file"}},
-      {R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})",
-       4,
-       {"larger than any file"}},
+      {R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0, {"larger than any file"}},
+      {R"({"a":{"dtype":"U8","shape":[0,9223372036854775808],"data_offsets":[0,0]}})", 0, {"larger than any file"}},
+      {R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4, {"larger than any file"}},
       {R"({"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}})",
        1,
        {"\"a\"", "F8_E4M3", "expected F32"},
        ErrorKind::kUnsupported},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
-       3,
-       {"2 bytes follow the last tensor"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 3, {"2 bytes follow the last tensor"}},
       {"{}", 1, {"1 bytes follow the last tensor"}},
-      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
-       2,
-       {"\"a\"", "byte 1", "expected 0", "hole"}},
+      {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2, {"\"a\"", "byte 1", "expected 0", "hole"}},
       {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
        3,
        {"\"b\"", "byte 1", "expected 2", "overlap"}},
@@ -404,8 +366,8 @@ TEST(Safetensors, HugeHeadersTakeBoundedTime) {
   expect_refused(file_of("{\"" + std::string(5'000'000, 'n') + "\":1}"), {"5000000 bytes"});
   std::string many = "{";
   for (int i = 0; i < 50'000; ++i) {
-    many += "\"" + std::to_string(i) + R"(":{"dtype":"U8","shape":[],"data_offsets":[)" +
-            std::to_string(i) + "," + std::to_string(i + 1) + "]},";
+    many += "\"" + std::to_string(i) + R"(":{"dtype":"U8","shape":[],"data_offsets":[)" + std::to_string(i) + "," +
+            std::to_string(i + 1) + "]},";
   }
   many.back() = '}';
   const WeightFile file = parse(file_of(many, 50'000));

@@ -43,8 +43,7 @@ TEST(FastExp, ExactAndExtremeValues) {
   EXPECT_EQ(fast_exp(-0.0f), 1.0f);
   EXPECT_EQ(fast_exp(std::numeric_limits<float>::denorm_min()), 1.0f);
   EXPECT_EQ(fast_exp(1e-30f), 1.0f);
-  for (const float x :
-       {-87.4f, -88.0f, -104.0f, -1e10f, std::numeric_limits<float>::lowest(), -kInfinity}) {
+  for (const float x : {-87.4f, -88.0f, -104.0f, -1e10f, std::numeric_limits<float>::lowest(), -kInfinity}) {
     EXPECT_EQ(fast_exp(x), 0.0f) << x;
   }
   for (const float x : {88.5f, 89.0f, 1e10f, std::numeric_limits<float>::max(), kInfinity}) {

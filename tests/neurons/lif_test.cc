@@ -36,9 +36,11 @@ float sum_of_spikes(const Thresholds& thresholds, float z) {
 TEST(Thresholds, AllTogetherAreTheSumOfEach) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const float first : {1.0f, 0.1f, 0.6f, 1.0f / 3.0f, 7.7f, 1e-20f, 3e20f}) {
-    for (const Thresholds thresholds : {Thresholds{first, 1, true}, Thresholds{first, 3, false}, Thresholds{first, 8, true},
-                                        Thresholds{first, 16, false}, Thresholds{first, 16, true}}) {
-      std::vector<float> distances = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f, 3e38f, -3e38f};
+    for (const Thresholds thresholds :
+         {Thresholds{first, 1, true}, Thresholds{first, 3, false}, Thresholds{first, 8, true},
+          Thresholds{first, 16, false}, Thresholds{first, 16, true}}) {
+      std::vector<float> distances = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f,
+                                      3e38f,     -3e38f};
       for (int i = 0; i < thresholds.count(); ++i) {
         float z = -thresholds.at(i).slope * thresholds.at(i).offset;
         for (int step = 0; step < 4; ++step) z = std::nextafter(z, -kInfinity);
@@ -102,8 +104,7 @@ TEST(Lif, ParametersChooseTheFormula) {
     p.hard_reset = hard_reset;
     p.decay_input = decay_input;
     int found = -1;
-    with_lif(
-        p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
+    with_lif(p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
     return found;
   };
   EXPECT_EQ(chosen(true, true), 3);

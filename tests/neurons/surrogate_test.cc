@@ -16,16 +16,12 @@ namespace {
 
 double gradient(const Surrogate& surrogate, double z) {
   double result = 0.0;
-  with_surrogate(surrogate, [&](const auto& f) {
-    result = static_cast<double>(f.gradient(static_cast<float>(z)));
-  });
+  with_surrogate(surrogate, [&](const auto& f) { result = static_cast<double>(f.gradient(static_cast<float>(z))); });
   return result;
 }
 double primitive(const Surrogate& surrogate, double z) {
   double result = 0.0;
-  with_surrogate(surrogate, [&](const auto& f) {
-    result = static_cast<double>(f.primitive(static_cast<float>(z)));
-  });
+  with_surrogate(surrogate, [&](const auto& f) { result = static_cast<double>(f.primitive(static_cast<float>(z))); });
   return result;
 }
 
@@ -38,8 +34,7 @@ TEST_P(SurrogateTest, IsTheDerivativeOfItsPrimitive) {
       // Multiples of 1/64 plus a bit: no kink (0, 1/alpha) within the step; all numbers exact in
       // float.
       const double z = i / 64.0 + 1.0 / 128.0;
-      const double slope =
-          finite_difference([&](double x) { return primitive(surrogate, x); }, z, 1.0 / 512.0);
+      const double slope = finite_difference([&](double x) { return primitive(surrogate, x); }, z, 1.0 / 512.0);
       // The rounding of the primitive, 6e-8, over the step.
       ASSERT_NEAR(gradient(surrogate, z), slope, 1e-4) << "z " << z << ", alpha " << alpha;
     }
@@ -52,11 +47,8 @@ TEST_P(SurrogateTest, FollowsItsDefinition) {
     for (int i = -1000; i <= 1000; ++i) {
       const double z = i / 128.0;
       const reference::SurrogateValue expected = reference::surrogate(surrogate, z);
-      ASSERT_NEAR(gradient(surrogate, z), expected.gradient, 1e-6 * static_cast<double>(alpha))
-          << z;
-      ASSERT_NEAR(primitive(surrogate, z), expected.primitive,
-                  1e-6 * (1.0 + std::abs(expected.primitive)))
-          << z;
+      ASSERT_NEAR(gradient(surrogate, z), expected.gradient, 1e-6 * static_cast<double>(alpha)) << z;
+      ASSERT_NEAR(primitive(surrogate, z), expected.primitive, 1e-6 * (1.0 + std::abs(expected.primitive))) << z;
     }
   }
 }
@@ -83,8 +75,7 @@ TEST_P(SurrogateTest, ReferenceIsTheDerivativeOfItsPrimitive) {
   const Surrogate surrogate{GetParam(), 2.0f};
   for (int i = -300; i <= 300; ++i) {
     const double z = i / 64.0 + 1.0 / 128.0;
-    const double slope = finite_difference(
-        [&](double x) { return reference::surrogate(surrogate, x).primitive; }, z);
+    const double slope = finite_difference([&](double x) { return reference::surrogate(surrogate, x).primitive; }, z);
     ASSERT_NEAR(reference::surrogate(surrogate, z).gradient, slope, 1e-9) << z;
   }
 }
@@ -130,16 +121,13 @@ TEST(Surrogates, DefaultIsThatOfSpikeGpt) {
 }
 
 TEST(Surrogates, UnknownNameIsAnErrorThatListsTheKnown) {
-  expect_error(ErrorKind::kInvalidArgument,
-               {"\"arctan\"", "atan", "straight_through", "piecewise_exp"},
+  expect_error(ErrorKind::kInvalidArgument, {"\"arctan\"", "atan", "straight_through", "piecewise_exp"},
                [] { surrogate_kind("arctan"); });
   expect_error(ErrorKind::kInvalidArgument, {"\"\""}, [] { surrogate_kind(""); });
   expect_error(ErrorKind::kInvalidArgument, {"\"Atan\""}, [] { surrogate_kind("Atan"); });
 }
 
-TEST(Surrogates, KindWithoutANameIsABug) {
-  EXPECT_THROW(name_of(static_cast<SurrogateKind>(99)), Bug);
-}
+TEST(Surrogates, KindWithoutANameIsABug) { EXPECT_THROW(name_of(static_cast<SurrogateKind>(99)), Bug); }
 
 }  // namespace
 }  // namespace spikegpt::test

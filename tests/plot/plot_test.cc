@@ -18,7 +18,9 @@ namespace {
 
 constexpr const char* kPngSignature = "\x89PNG\r\n\x1a\n";
 
-bool is_png(const std::string& bytes) { return bytes.starts_with(kPngSignature) && bytes.find("IEND") != std::string::npos; }
+bool is_png(const std::string& bytes) {
+  return bytes.starts_with(kPngSignature) && bytes.find("IEND") != std::string::npos;
+}
 // Elements of an SVG that open and close.
 bool is_svg(const std::string& bytes) {
   std::vector<std::string> open;

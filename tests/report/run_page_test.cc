@@ -45,7 +45,8 @@ bool is_well_formed(std::string html) {
 
 // A page must load nothing.
 void expect_self_contained(const std::string& html) {
-  for (const char* word : {"http:", "https:", "src=", "@import", "url("}) EXPECT_EQ(html.find(word), std::string::npos) << word;
+  for (const char* word : {"http:", "https:", "src=", "@import", "url("})
+    EXPECT_EQ(html.find(word), std::string::npos) << word;
   EXPECT_TRUE(is_well_formed(html));
 }
 
@@ -65,22 +66,33 @@ class RunPageTest : public testing::Test {
   TemporaryDirectory folder_;
 };
 
-constexpr const char* kStep = R"({"step":1,"loss":2.0,"bits":2.9,"grad_norm":0.5,"lr":0.001,"firing_rate":0.2,"tokens":32,"tokens_per_second":100.0,"seconds":0.5})";
+constexpr const char* kStep =
+    R"({"step":1,"loss":2.0,"bits":2.9,"grad_norm":0.5,"lr":0.001,"firing_rate":0.2,"tokens":32,"tokens_per_second":100.0,"seconds":0.5})";
 
 TEST_F(RunPageTest, ShowsARunOfEveryKindOfLine) {
-  write("metrics.jsonl", std::string(kStep) + "\n" +
-                             R"({"step":1,"valid_loss":1.0,"valid_bits":1.4427,"valid_firing_rate":0.1,"site_firing_rates":{"spikes.0.att_in":0.25,"spikes.head_in":0.5},"valid_tokens":9,"seconds":1})" "\n"
-                             R"({"step":1,"sample":"a sample","seconds":1})" "\n" R"({"step":1,"note":"rolled back","seconds":1})" "\n"
-                             R"({"step":0,"session":{"host":"here","simd":"avx2","precision":"f32","threads":2,"unix_time":1700000000},"seconds":0})" "\n"
-                             R"({"step":1,"session":{"host":"there","simd":"avx2","precision":"f32","threads":2,"unix_time":1700000001},"seconds":1})" "\n");
+  write(
+      "metrics.jsonl",
+      std::string(kStep) + "\n" +
+          R"({"step":1,"valid_loss":1.0,"valid_bits":1.4427,"valid_firing_rate":0.1,"site_firing_rates":{"spikes.0.att_in":0.25,"spikes.head_in":0.5},"valid_tokens":9,"seconds":1})"
+          "\n"
+          R"({"step":1,"sample":"a sample","seconds":1})"
+          "\n"
+          R"({"step":1,"note":"rolled back","seconds":1})"
+          "\n"
+          R"({"step":0,"session":{"host":"here","simd":"avx2","precision":"f32","threads":2,"unix_time":1700000000},"seconds":0})"
+          "\n"
+          R"({"step":1,"session":{"host":"there","simd":"avx2","precision":"f32","threads":2,"unix_time":1700000001},"seconds":1})"
+          "\n");
   write("train.json", R"({"model":{"n_layer":2},"train":{"lr":0.01,"steps":1000}})");
   const std::string html = page();
   expect_self_contained(html);
-  for (const char* word : {"1.4427", "a sample", "rolled back", "begun at step 0", "resumed at step 1", "there", "2023-11-14 22:13 UTC", "25.00 %", "50.00 %"}) {
+  for (const char* word : {"1.4427", "a sample", "rolled back", "begun at step 0", "resumed at step 1", "there",
+                           "2023-11-14 22:13 UTC", "25.00 %", "50.00 %"}) {
     EXPECT_NE(html.find(word), std::string::npos) << word;
   }
   EXPECT_NE(html.find("<tr class=\"marked\"><th scope=\"row\">lr</th><td>0.01</td><td>0.0006</td>"), std::string::npos);
-  EXPECT_NE(html.find("<tr><th scope=\"row\">steps</th><td>1000</td>"), std::string::npos) << "not marked: as by default";
+  EXPECT_NE(html.find("<tr><th scope=\"row\">steps</th><td>1000</td>"), std::string::npos)
+      << "not marked: as by default";
   EXPECT_EQ(html.find("class=\"warning\""), std::string::npos);
 }
 
@@ -116,9 +128,16 @@ TEST_F(RunPageTest, DamagedLinesAreNamedAndLeftOut) {
 }
 
 TEST_F(RunPageTest, ValuesOfOtherTypesAreGaps) {
-  write("metrics.jsonl", R"({"step":1,"loss":null,"bits":null,"lr":"x","grad_norm":[1]})" "\n"
-                         R"({"step":2,"valid_loss":null,"site_firing_rates":{"a":null}})" "\n" R"({"step":2,"valid_loss":1,"site_firing_rates":7})" "\n"
-                         R"({"step":1e300,"sample":7})" "\n" R"({"step":1,"session":{"threads":"x","unix_time":9223372036854775807}})" "\n");
+  write("metrics.jsonl", R"({"step":1,"loss":null,"bits":null,"lr":"x","grad_norm":[1]})"
+                         "\n"
+                         R"({"step":2,"valid_loss":null,"site_firing_rates":{"a":null}})"
+                         "\n"
+                         R"({"step":2,"valid_loss":1,"site_firing_rates":7})"
+                         "\n"
+                         R"({"step":1e300,"sample":7})"
+                         "\n"
+                         R"({"step":1,"session":{"threads":"x","unix_time":9223372036854775807}})"
+                         "\n");
   write("train.json", "[1]");
   expect_self_contained(page());
   EXPECT_TRUE(std::isnan(run().log.steps.at(0).bits));

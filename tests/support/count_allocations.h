@@ -17,8 +17,7 @@ std::atomic<std::int64_t> allocations = 0;
 
 [[maybe_unused]] bool called_from_onednn(void* address) {
   Dl_info info = {};
-  return dladdr(address, &info) != 0 && info.dli_fname != nullptr &&
-         std::strstr(info.dli_fname, "libdnnl") != nullptr;
+  return dladdr(address, &info) != 0 && info.dli_fname != nullptr && std::strstr(info.dli_fname, "libdnnl") != nullptr;
 }
 }  // namespace
 
@@ -44,4 +43,3 @@ void* operator new(std::size_t size) {
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 #endif
-

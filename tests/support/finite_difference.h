@@ -17,8 +17,7 @@ double finite_difference(const Function& f, double x, double step = 1e-5) {
 
 // d f() / d values[i] for every i, where f reads `values`; they are put back.
 template <class Function>
-std::vector<double> finite_differences(std::span<double> values, const Function& f,
-                                       double step = 1e-5) {
+std::vector<double> finite_differences(std::span<double> values, const Function& f, double step = 1e-5) {
   std::vector<double> gradient;
   for (double& value : values) {
     const double start = value;

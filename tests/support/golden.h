@@ -28,16 +28,12 @@ class Golden {
     const auto bytes = raw_values<std::uint8_t>(found);
     return {bytes.begin(), bytes.end()};
   }
-  std::vector<std::int32_t> integers(const std::string& name) const {
-    return raw_values<std::int32_t>(tensor(name));
-  }
+  std::vector<std::int32_t> integers(const std::string& name) const { return raw_values<std::int32_t>(tensor(name)); }
   std::vector<double> doubles(const std::string& name) const {
     const std::vector<float> values = floats(name);
     return {values.begin(), values.end()};
   }
-  nlohmann::json metadata(const std::string& key) const {
-    return nlohmann::json::parse(file_.metadata().at(key));
-  }
+  nlohmann::json metadata(const std::string& key) const { return nlohmann::json::parse(file_.metadata().at(key)); }
 
  private:
   WeightFile file_;

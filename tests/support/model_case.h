@@ -110,8 +110,8 @@ class AdamReplay {
     AdamStep update;
     update.step = ++steps_;
     update.gradient_scale = std::min(1.0, 1.0 / (norm + 1e-6));
-    adam_update(gradients_.size(), update, {parameters_.data(), gradients_.data(), first_moment_.data(),
-                                            second_moment_.data()});
+    adam_update(gradients_.size(), update,
+                {parameters_.data(), gradients_.data(), first_moment_.data(), second_moment_.data()});
     return loss;
   }
 
@@ -125,8 +125,6 @@ class AdamReplay {
   std::int64_t steps_ = 0;
 };
 
-inline std::filesystem::path golden_folder() {
-  return source_folder() / "tests" / "golden";
-}
+inline std::filesystem::path golden_folder() { return source_folder() / "tests" / "golden"; }
 
 }  // namespace spikegpt::test

@@ -37,8 +37,7 @@ struct NpyArray {
   std::vector<T> convert() const {
     std::size_t count = 1;
     for (const std::int64_t extent : shape) count *= static_cast<std::size_t>(extent);
-    if (data.size() != count * sizeof(Stored))
-      throw std::runtime_error("npy data of another size than the shape");
+    if (data.size() != count * sizeof(Stored)) throw std::runtime_error("npy data of another size than the shape");
     std::vector<T> out(count);
     for (std::size_t i = 0; i < out.size(); ++i) {
       Stored value;
@@ -67,8 +66,7 @@ inline NpyArray parse_npy(const std::string& bytes) {
   const std::size_t start = wide ? 12 : 10;
   if (length > bytes.size() - start) throw std::runtime_error("npy header cut short");
   const std::string header = bytes.substr(start, length);
-  if (between(header, "'fortran_order': ", ',') != "False")
-    throw std::runtime_error("Fortran order");
+  if (between(header, "'fortran_order': ", ',') != "False") throw std::runtime_error("Fortran order");
   NpyArray array;
   array.type = between(header, "'descr': '", '\'');
   std::istringstream shape(between(header, "'shape': (", ')'));
@@ -81,23 +79,20 @@ inline NpyArray parse_npy(const std::string& bytes) {
 
 inline std::map<std::string, NpyArray> read_npz(const std::filesystem::path& path) {
   int code = 0;
-  const std::unique_ptr<zip_t, void (*)(zip_t*)> zip(zip_open(path.c_str(), ZIP_RDONLY, &code),
-                                                     zip_discard);
+  const std::unique_ptr<zip_t, void (*)(zip_t*)> zip(zip_open(path.c_str(), ZIP_RDONLY, &code), zip_discard);
   if (zip == nullptr) throw std::runtime_error("cannot open " + path.string());
   std::map<std::string, NpyArray> arrays;
   for (zip_int64_t i = 0; i < zip_get_num_entries(zip.get(), 0); ++i) {
     const auto index = static_cast<zip_uint64_t>(i);
     zip_stat_t stat;
-    if (zip_stat_index(zip.get(), index, 0, &stat) != 0)
-      throw std::runtime_error("npz entry without a size");
+    if (zip_stat_index(zip.get(), index, 0, &stat) != 0) throw std::runtime_error("npz entry without a size");
     const std::string name = stat.name;
     if (!name.ends_with(".npy")) throw std::runtime_error("npz entry that is no .npy");
     std::string bytes(stat.size, '\0');
     zip_file_t* file = zip_fopen_index(zip.get(), index, 0);
     const zip_int64_t count = file == nullptr ? -1 : zip_fread(file, bytes.data(), bytes.size());
     if (file != nullptr) zip_fclose(file);
-    if (count != static_cast<zip_int64_t>(bytes.size()))
-      throw std::runtime_error("npz entry cut short");
+    if (count != static_cast<zip_int64_t>(bytes.size())) throw std::runtime_error("npz entry cut short");
     arrays[name.substr(0, name.size() - std::strlen(".npy"))] = parse_npy(bytes);
   }
   return arrays;

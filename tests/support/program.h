@@ -29,11 +29,11 @@ using Args = std::vector<std::string>;
 
 struct ProgramOptions {
   std::string program = program_file();  // one without a slash is looked for in PATH
-  std::filesystem::path folder = ".";  // where it runs
-  std::string input;                   // of standard input, a pipe; at most 60,000 bytes
-  std::string output;                  // file for standard output; empty = into the result
-  std::optional<rlim_t> largest_file;  // [bytes] writes beyond fail as on a full disk
-  double seconds = 120.0;              // then it is killed
+  std::filesystem::path folder = ".";    // where it runs
+  std::string input;                     // of standard input, a pipe; at most 60,000 bytes
+  std::string output;                    // file for standard output; empty = into the result
+  std::optional<rlim_t> largest_file;    // [bytes] writes beyond fail as on a full disk
+  double seconds = 120.0;                // then it is killed
 };
 
 struct ProgramResult {
@@ -47,8 +47,7 @@ struct ProgramResult {
 // A process that goes on beside the test. Ended at the latest by the destructor.
 class RunningProgram {
  public:
-  explicit RunningProgram(const Args& args, ProgramOptions options = {})
-      : options_(std::move(options)) {
+  explicit RunningProgram(const Args& args, ProgramOptions options = {}) : options_(std::move(options)) {
     if (options_.input.size() > 60'000) throw std::invalid_argument("more input than a pipe holds");
     Pipe in;
     Pipe out;
@@ -63,8 +62,7 @@ class RunningProgram {
     if (process_ < 0) throw std::runtime_error("cannot start a process");
     if (process_ == 0) become_program(in.read_end, out.write_end, err.write_end, argv.data());
     const ssize_t written = ::write(in.write_end, options_.input.data(), options_.input.size());
-    if (written != static_cast<ssize_t>(options_.input.size()))
-      throw std::runtime_error("cannot write the input");
+    if (written != static_cast<ssize_t>(options_.input.size())) throw std::runtime_error("cannot write the input");
     output_[0] = out.take_read_end();
     output_[1] = err.take_read_end();
   }
@@ -132,8 +130,7 @@ class RunningProgram {
 
   // In the child, where only system calls are safe.
   [[noreturn]] void become_program(int in, int out, int err, char** argv) const {
-    if (!options_.output.empty())
-      out = open(options_.output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (!options_.output.empty()) out = open(options_.output.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     bool ready = dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
     ready = ready && chdir(options_.folder.c_str()) == 0;
     if (options_.largest_file) {

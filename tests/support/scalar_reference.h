@@ -37,13 +37,10 @@ inline SurrogateValue surrogate(const Surrogate& which, double z) {
       if (std::abs(a) > 1.0) return {a > 0.0 ? 1.0 : 0.0, 0.0};
       return {0.5 + a - std::copysign(a * a / 2.0, a), alpha * (1.0 - std::abs(a))};
     case SurrogateKind::kPiecewiseExp:
-      return {a < 0.0 ? std::exp(a) / 2.0 : 1.0 - std::exp(-a) / 2.0,
-              alpha / 2.0 * std::exp(-std::abs(a))};
+      return {a < 0.0 ? std::exp(a) / 2.0 : 1.0 - std::exp(-a) / 2.0, alpha / 2.0 * std::exp(-std::abs(a))};
     case SurrogateKind::kSoftSign:
-      return {(a / (1.0 + std::abs(a)) + 1.0) / 2.0,
-              alpha / (2.0 * (1.0 + std::abs(a)) * (1.0 + std::abs(a)))};
-    case SurrogateKind::kErf:
-      return {std::erfc(-a) / 2.0, alpha / std::sqrt(std::numbers::pi) * std::exp(-a * a)};
+      return {(a / (1.0 + std::abs(a)) + 1.0) / 2.0, alpha / (2.0 * (1.0 + std::abs(a)) * (1.0 + std::abs(a)))};
+    case SurrogateKind::kErf: return {std::erfc(-a) / 2.0, alpha / std::sqrt(std::numbers::pi) * std::exp(-a * a)};
     case SurrogateKind::kGaussian:
       return {std::erfc(-a / std::numbers::sqrt2) / 2.0,
               alpha / std::sqrt(2.0 * std::numbers::pi) * std::exp(-a * a / 2.0)};
@@ -74,11 +71,11 @@ struct LifTrace {
 };
 
 // SPEC.md 1 in the precision Real. `reset_spikes`, where given, are what the reset uses instead of
-// its own spikes: that is what a detached reset is constant in. `leak`, where given, takes the place of 1 / tau. Where distances are kept as Bf16, the kept one decides on a spike.
+// its own spikes: that is what a detached reset is constant in. `leak`, where given, takes the place of 1 / tau. Where
+// distances are kept as Bf16, the kept one decides on a spike.
 template <class Real, class Kept = float>
-LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x,
-                           Real membrane, const std::vector<Real>* reset_spikes = nullptr,
-                           const Real* leak = nullptr) {
+LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<const Real> x, Real membrane,
+                           const std::vector<Real>* reset_spikes = nullptr, const Real* leak = nullptr) {
   const Real tau = static_cast<Real>(p.tau);
   const Real v_threshold = static_cast<Real>(p.v_threshold);
   const Real v_reset = static_cast<Real>(p.v_reset);
@@ -88,7 +85,8 @@ LifTrace<Real> lif_forward(const LifParameters& p, FireMode mode, std::span<cons
     const auto decayed = [&](Real potential) { return leak != nullptr ? potential * *leak : potential / tau; };
     const Real h = p.decay_input ? v + decayed(x[t] - (v - v_reset)) : v - decayed(v - v_reset) + x[t];
     Real distance = h - v_threshold;
-    if (std::is_same_v<Kept, Bf16> && mode == FireMode::kSpike) distance = static_cast<Real>(to_float(to_bf16(static_cast<float>(distance))));
+    if (std::is_same_v<Kept, Bf16> && mode == FireMode::kSpike)
+      distance = static_cast<Real>(to_float(to_bf16(static_cast<float>(distance))));
     const Real s = sum_of_steps(p, distance, Real{-1}, [&](Real z) {
       if (mode == FireMode::kSpike) return z >= Real{0} ? Real{1} : Real{0};
       return static_cast<Real>(surrogate(p.surrogate, static_cast<double>(z)).primitive);
@@ -108,8 +106,8 @@ struct LifGradient {
 };
 
 // The backward equations of SPEC.md 1; d_membrane_out is the gradient of the last membrane.
-inline LifGradient lif_backward(const LifParameters& p, const LifTrace<double>& trace,
-                                std::span<const double> d_spikes, double d_membrane_out) {
+inline LifGradient lif_backward(const LifParameters& p, const LifTrace<double>& trace, std::span<const double> d_spikes,
+                                double d_membrane_out) {
   const double tau = static_cast<double>(p.tau);
   const double v_threshold = static_cast<double>(p.v_threshold);
   const double v_reset = static_cast<double>(p.v_reset);
@@ -118,7 +116,8 @@ inline LifGradient lif_backward(const LifParameters& p, const LifTrace<double>& 
   double dv = d_membrane_out;
   for (std::size_t t = trace.h.size(); t-- > 0;) {
     const double h = trace.h[t];
-    const double g = sum_of_steps(p, h - v_threshold, 1.0, [&](double z) { return surrogate(p.surrogate, z).gradient; });
+    const double g =
+        sum_of_steps(p, h - v_threshold, 1.0, [&](double z) { return surrogate(p.surrogate, z).gradient; });
     double dv_dh = p.hard_reset ? 1.0 - trace.s[t] : 1.0;
     if (!p.detach_reset) dv_dh += (p.hard_reset ? v_reset - h : -v_threshold) * g;
     const double dh = d_spikes[t] * g + dv * dv_dh;
@@ -143,12 +142,8 @@ struct WkvChannel {
   std::size_t tokens() const { return key.size(); }
   double rate() const { return std::exp(time_decay); }
   // Exponent of the weight of token i, and of the carried state, in the sums after `t` tokens.
-  double exponent(std::size_t i, std::size_t t) const {
-    return key[i] - static_cast<double>(t - 1 - i) * rate();
-  }
-  double state_exponent(std::size_t t) const {
-    return max_exponent - static_cast<double>(t) * rate();
-  }
+  double exponent(std::size_t i, std::size_t t) const { return key[i] - static_cast<double>(t - 1 - i) * rate(); }
+  double state_exponent(std::size_t t) const { return max_exponent - static_cast<double>(t) * rate(); }
 };
 
 struct WkvTrace {
@@ -161,8 +156,7 @@ struct WkvTrace {
 
 inline double last_exponent(const WkvChannel& c) {
   double largest = c.state_exponent(c.tokens());
-  for (std::size_t i = 0; i < c.tokens(); ++i)
-    largest = std::max(largest, c.exponent(i, c.tokens()));
+  for (std::size_t i = 0; i < c.tokens(); ++i) largest = std::max(largest, c.exponent(i, c.tokens()));
   return largest;
 }
 
@@ -205,13 +199,12 @@ namespace detail {
 
 // Adds the gradient of f = sum over the tokens before t of e^(exponent - scale) (d_numerator v +
 // d_denominator), carried state included.
-inline void add_past(const WkvChannel& c, std::size_t t, double scale, double d_numerator,
-                     double d_denominator, WkvGradient& gradient) {
+inline void add_past(const WkvChannel& c, std::size_t t, double scale, double d_numerator, double d_denominator,
+                     WkvGradient& gradient) {
   const double from_state = std::exp(c.state_exponent(t) - scale);
   gradient.d_numerator += from_state * d_numerator;
   gradient.d_denominator += from_state * d_denominator;
-  double d_rate = -static_cast<double>(t) * from_state *
-                  (d_numerator * c.numerator + d_denominator * c.denominator);
+  double d_rate = -static_cast<double>(t) * from_state * (d_numerator * c.numerator + d_denominator * c.denominator);
   for (std::size_t i = 0; i < t; ++i) {
     const double weight = std::exp(c.exponent(i, t) - scale);
     const double d_exponent = weight * (d_numerator * c.value[i] + d_denominator);
@@ -226,9 +219,8 @@ inline void add_past(const WkvChannel& c, std::size_t t, double scale, double d_
 
 // Gradient of sum(output * d_output) + numerator * d_numerator + denominator * d_denominator, the
 // last two those of the last state; max_exponent is held fixed going in and coming out.
-inline WkvGradient wkv_backward(const WkvChannel& c, const WkvTrace& trace,
-                                std::span<const double> d_output, double d_numerator,
-                                double d_denominator) {
+inline WkvGradient wkv_backward(const WkvChannel& c, const WkvTrace& trace, std::span<const double> d_output,
+                                double d_numerator, double d_denominator) {
   WkvGradient gradient;
   gradient.d_receptance.resize(c.tokens());
   gradient.d_key.resize(c.tokens());

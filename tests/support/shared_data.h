@@ -24,9 +24,7 @@ namespace spikegpt {
 inline std::optional<std::filesystem::path> shared_path(std::string_view relative) {
   const char* chosen = std::getenv("SPIKEGPT_SHARED");
   const std::filesystem::path root =
-      chosen != nullptr && *chosen != '\0'
-          ? std::filesystem::path(chosen)
-          : test::source_folder() / ".." / "shared";
+      chosen != nullptr && *chosen != '\0' ? std::filesystem::path(chosen) : test::source_folder() / ".." / "shared";
   std::error_code ignored;  // an unreadable place counts as absent
   std::filesystem::path path = (root / relative).lexically_normal();
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;

@@ -18,9 +18,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 using nlohmann::json;
 
-std::filesystem::path golden(const char* name) {
-  return test::source_folder() / "tests" / "text" / name;
-}
+std::filesystem::path golden(const char* name) { return test::source_folder() / "tests" / "text" / name; }
 
 std::string from_latin1(std::string_view bytes) {
   std::string text;
@@ -66,8 +64,7 @@ TEST(BpeGolden, GptNeoxIdsAreThoseOfTheReference) {
     if (entry.contains("file")) {
       expect_file_matches(*tokenizer, entry);
     } else {
-      EXPECT_EQ(tokenizer->encode(entry["text"].get<std::string>()).ids, entry["ids"].get<Ids>())
-          << entry["text"];
+      EXPECT_EQ(tokenizer->encode(entry["text"].get<std::string>()).ids, entry["ids"].get<Ids>()) << entry["text"];
     }
   }
   EXPECT_EQ(checked, 72);

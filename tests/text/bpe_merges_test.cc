@@ -35,8 +35,8 @@ std::vector<Merge> random_merges(RandomStream& random, int count, bool in_order)
   std::vector<Merge> merges;
   for (int i = 0; i < count; ++i) {
     const auto known = static_cast<std::uint64_t>(in_order ? 4 + i : 4 + count);
-    merges.push_back({static_cast<TokenId>(random.next_below(known)),
-                      static_cast<TokenId>(random.next_below(known)), 4 + i});
+    merges.push_back(
+        {static_cast<TokenId>(random.next_below(known)), static_cast<TokenId>(random.next_below(known)), 4 + i});
   }
   return merges;
 }
@@ -45,8 +45,7 @@ void expect_all_ways_agree(bool in_order) {
   RandomStream random(in_order ? 1 : 2, RandomPurpose::kSampling);
   int refused = 0;
   for (int round = 0; round < 200; ++round) {
-    const auto merges =
-        random_merges(random, 1 + static_cast<int>(random.next_below(30)), in_order);
+    const auto merges = random_merges(random, 1 + static_cast<int>(random.next_below(30)), in_order);
     const MergeTable table(merges);
     WordMerger merger(table);
     for (const std::size_t size : {0, 1, 2, 3, 7, 47, 48, 49, 130}) {

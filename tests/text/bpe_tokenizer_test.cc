@@ -18,9 +18,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 using nlohmann::json;
 
-std::unique_ptr<BpeTokenizer> make(const json& file) {
-  return BpeTokenizer::parse(file.dump(), "t.json");
-}
+std::unique_ptr<BpeTokenizer> make(const json& file) { return BpeTokenizer::parse(file.dump(), "t.json"); }
 
 // "th" 256, "the" 257, " the" 258, "aa" 259, <|endoftext|> 260
 json five() { return small_bpe({"t h", "th e", "Ġ the", "a a"}); }
@@ -124,8 +122,7 @@ TEST(BpeTokenizer, UnknownIdsAreRefused) {
                [] { make(five())->decode(Ids{261}); });
 }
 
-void expect_refused(ErrorKind kind, const json& file,
-                    std::initializer_list<std::string_view> words) {
+void expect_refused(ErrorKind kind, const json& file, std::initializer_list<std::string_view> words) {
   expect_error(kind, {"t.json"}, [&] { make(file); });
   expect_error(kind, words, [&] { make(file); });
 }
@@ -139,36 +136,29 @@ json patched(const char* patch) {
 TEST(BpeFile, RefusesWhatContradictsItself) {
   const ErrorKind corrupt = ErrorKind::kCorruptFile;
   expect_refused(corrupt, patched(R"({"model": {"merges": null}})"), {"\"merges\" is missing"});
-  expect_refused(corrupt, patched(R"({"model": {"merges": []}})"),
-                 {"no merge makes token 256", "th"});
+  expect_refused(corrupt, patched(R"({"model": {"merges": []}})"), {"no merge makes token 256", "th"});
   expect_refused(corrupt, patched(R"({"model": {"merges": ["t h", "th e", "a a"]}})"),
                  {"no merge makes token 258", "not complete"});
-  expect_refused(corrupt, patched(R"({"model": {"merges": ["t h", "th x"]}})"),
-                 {"merges[1]", "thx"});
-  expect_refused(corrupt, patched(R"({"model": {"merges": ["t h", "the"]}})"),
-                 {"merges[1]", "\"a b\""});
+  expect_refused(corrupt, patched(R"({"model": {"merges": ["t h", "th x"]}})"), {"merges[1]", "thx"});
+  expect_refused(corrupt, patched(R"({"model": {"merges": ["t h", "the"]}})"), {"merges[1]", "\"a b\""});
   expect_refused(corrupt, patched(R"({"model": {"merges": ["t h e"]}})"), {"merges[0]"});
   expect_refused(corrupt, patched(R"({"model": {"merges": [["t"]]}})"), {"merges[0]"});
-  expect_refused(corrupt, patched(R"({"model": {"merges": [["t", 3]]}})"),
-                 {"merges[0][1]", "a text"});
+  expect_refused(corrupt, patched(R"({"model": {"merges": [["t", 3]]}})"), {"merges[0][1]", "a text"});
   expect_refused(corrupt, patched(R"({"model": {"merges": [7]}})"), {"merges[0]"});
   expect_refused(corrupt, patched(R"({"model": {"merges": 7}})"), {"model.merges", "a list"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": null}})"), {"\"vocab\" is missing"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": [1]}})"), {"model.vocab", "an object"});
   expect_refused(corrupt, patched(R"({"model": 5})"), {"model", "an object"});
-  expect_refused(corrupt, patched(R"({"model": {"unk_token": "nobody"}})"),
-                 {"unk_token", "nobody"});
+  expect_refused(corrupt, patched(R"({"model": {"unk_token": "nobody"}})"), {"unk_token", "nobody"});
 }
 
 TEST(BpeFile, RefusesIdsWithGaps) {
   const ErrorKind corrupt = ErrorKind::kCorruptFile;
-  expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 300}}})"),
-                 {"\"aa\"", "300", "gap"});
+  expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 300}}})"), {"\"aa\"", "300", "gap"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 7}}})"), {"7", "another token"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": -1}}})"), {"aa", "whole number"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 1.5}}})"), {"aa", "whole number"});
-  expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 18446744073709551615}}})"),
-                 {"aa", "whole number"});
+  expect_refused(corrupt, patched(R"({"model": {"vocab": {"aa": 18446744073709551615}}})"), {"aa", "whole number"});
   expect_refused(corrupt, patched(R"({"model": {"vocab": {"": 261}}})"), {"empty token"});
   json file = five();
   file["added_tokens"][0]["id"] = 262;
@@ -187,25 +177,20 @@ TEST(BpeFile, RefusesIdsWithGaps) {
 
 TEST(BpeFile, RefusesOtherKindsOfTokenizer) {
   const ErrorKind unsupported = ErrorKind::kUnsupported;
-  expect_refused(unsupported, patched(R"({"model": {"type": "WordPiece"}})"),
-                 {"WordPiece", "\"BPE\""});
+  expect_refused(unsupported, patched(R"({"model": {"type": "WordPiece"}})"), {"WordPiece", "\"BPE\""});
   expect_refused(unsupported, patched(R"({"model": null})"), {"no tokenizer this program knows"});
   expect_refused(unsupported, patched(R"({"model": {"byte_fallback": true}})"), {"byte_fallback"});
   expect_refused(unsupported, patched(R"({"model": {"dropout": 0.1}})"), {"dropout"});
   expect_refused(unsupported, patched(R"({"model": {"end_of_word_suffix": "</w>"}})"), {"</w>"});
   expect_refused(unsupported, patched(R"({"pre_tokenizer": null})"), {"ByteLevel"});
-  expect_refused(unsupported, patched(R"({"pre_tokenizer": {"type": "Metaspace"}})"),
-                 {"ByteLevel"});
-  expect_refused(unsupported, patched(R"({"normalizer": {"type": "Lowercase"}})"),
-                 {"Lowercase", "NFC"});
-  expect_refused(unsupported, patched(R"({"decoder": {"type": "WordPiece"}})"),
-                 {"decoder", "ByteLevel"});
+  expect_refused(unsupported, patched(R"({"pre_tokenizer": {"type": "Metaspace"}})"), {"ByteLevel"});
+  expect_refused(unsupported, patched(R"({"normalizer": {"type": "Lowercase"}})"), {"Lowercase", "NFC"});
+  expect_refused(unsupported, patched(R"({"decoder": {"type": "WordPiece"}})"), {"decoder", "ByteLevel"});
   json file = five();
-  file["pre_tokenizer"] = {
-      {"type", "Sequence"},
-      {"pretokenizers",
-       {{{"type", "Split"}, {"pattern", {{"Regex", "(unclosed"}}}, {"behavior", "Isolated"}},
-        {{"type", "ByteLevel"}, {"use_regex", false}}}}};
+  file["pre_tokenizer"] = {{"type", "Sequence"},
+                           {"pretokenizers",
+                            {{{"type", "Split"}, {"pattern", {{"Regex", "(unclosed"}}}, {"behavior", "Isolated"}},
+                             {{"type", "ByteLevel"}, {"use_regex", false}}}}};
   expect_error(unsupported, {"(unclosed", "byte 9"}, [&] { make(file); });
 }
 

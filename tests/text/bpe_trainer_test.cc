@@ -26,9 +26,8 @@ std::string train(std::string_view text, BpeTrainerOptions options) {
 
 std::string some_text() {
   RandomStream random(8, RandomPurpose::kSampling);
-  const std::vector<std::string> words = {" the", " there", " then",         " caf\u00E9",
-                                          "\n",   " 1984",  " \u6F22\u5B57", "!",
-                                          "  x",  " thing", " sing",         "'s"};
+  const std::vector<std::string> words = {" the",          " there", " then", " caf\u00E9", "\n",    " 1984",
+                                          " \u6F22\u5B57", "!",      "  x",   " thing",     " sing", "'s"};
   std::string text;
   for (int i = 0; i < 3000; ++i) text += words[random.next_below(words.size())];
   return text;
@@ -45,10 +44,9 @@ std::vector<Merge> train_naively(std::vector<CountedWord> words, TokenId next, i
       }
     }
     if (counts.empty()) break;
-    const auto best =
-        std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
-          return a.second != b.second ? a.second < b.second : a.first > b.first;
-        });
+    const auto best = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second < b.second : a.first > b.first;
+    });
     const auto [left, right] = best->first;
     merges.push_back({left, right, next});
     for (auto& [symbols, count] : words) {
@@ -97,8 +95,8 @@ TEST(BpeTrainer, TheMostFrequentPairComesFirst) {
 
 TEST(BpeTrainer, WhatItWritesIsReadAndUsed) {
   const std::string text = some_text();
-  const auto tokenizer = BpeTokenizer::parse(
-      train(text, {.vocab_size = 285, .special_tokens = {"<|endoftext|>", "<|pad|>"}}), "trained");
+  const auto tokenizer =
+      BpeTokenizer::parse(train(text, {.vocab_size = 285, .special_tokens = {"<|endoftext|>", "<|pad|>"}}), "trained");
   EXPECT_EQ(tokenizer->vocab_size(), 285);
   EXPECT_EQ(tokenizer->end_of_text(), 0);
   EXPECT_EQ(tokenizer->find_added_token("<|pad|>"), 1);
@@ -127,8 +125,8 @@ TEST(BpeTrainer, StopsWhenNothingRepeats) {
 TEST(BpeTrainer, TheTextOfASpecialTokenIsNoTrouble) {
   std::string text;
   for (int i = 0; i < 20; ++i) text += "ab<|endoftext|>";
-  const auto tokenizer = BpeTokenizer::parse(
-      train(text, {.vocab_size = 300, .special_tokens = {"ab", "<|"}}), "trained");
+  const auto tokenizer =
+      BpeTokenizer::parse(train(text, {.vocab_size = 300, .special_tokens = {"ab", "<|"}}), "trained");
   EXPECT_EQ(tokenizer->encode("ab<|").ids, (Ids{0, 1}));
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(text).ids), text);
 }
@@ -153,15 +151,10 @@ TEST(BpeTrainer, ReportsProgress) {
 }
 
 TEST(BpeTrainer, RefusesWhatCannotBe) {
-  expect_error(ErrorKind::kInvalidArgument, {"100", "257"},
-               [] { BpeTrainer({.vocab_size = 100}); });
-  expect_error(ErrorKind::kInvalidArgument, {"most"},
-               [] { BpeTrainer({.vocab_size = 1LL << 40}); });
-  expect_error(ErrorKind::kInvalidArgument, {"\"x\""},
-               [] { BpeTrainer({.special_tokens = {"x"}}); });
-  expect_error(ErrorKind::kInvalidArgument, {"<s>", "once"}, [] {
-    BpeTrainer({.special_tokens = {"<s>", "<s>"}});
-  });
+  expect_error(ErrorKind::kInvalidArgument, {"100", "257"}, [] { BpeTrainer({.vocab_size = 100}); });
+  expect_error(ErrorKind::kInvalidArgument, {"most"}, [] { BpeTrainer({.vocab_size = 1LL << 40}); });
+  expect_error(ErrorKind::kInvalidArgument, {"\"x\""}, [] { BpeTrainer({.special_tokens = {"x"}}); });
+  expect_error(ErrorKind::kInvalidArgument, {"<s>", "once"}, [] { BpeTrainer({.special_tokens = {"<s>", "<s>"}}); });
   expect_error(ErrorKind::kInvalidArgument, {"no text"}, [] { BpeTrainer({}).train(); });
 }
 

@@ -87,8 +87,7 @@ TEST(Normalizer, IsTheLibraryOnRandomText) {
       if (random.next_below(8) == 0) c = 1 + static_cast<char32_t>(random.next_below(0x2FFFF));
       if (c < 0xD800 || c >= 0xE000) append_utf8(text, c);
     }
-    for (const NormalForm form :
-         {NormalForm::kNfc, NormalForm::kNfd, NormalForm::kNfkc, NormalForm::kNfkd}) {
+    for (const NormalForm form : {NormalForm::kNfc, NormalForm::kNfd, NormalForm::kNfkc, NormalForm::kNfkd}) {
       ASSERT_EQ(normalized(form, text), by_library(form, text)) << text;
     }
   }

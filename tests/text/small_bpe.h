@@ -24,8 +24,7 @@ inline nlohmann::json small_bpe(const std::vector<std::string>& merges) {
   const std::size_t end = vocabulary.size();
   const nlohmann::json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
   return {{"version", "1.0"},
-          {"added_tokens",
-           {{{"id", end}, {"content", "<|endoftext|>"}, {"special", true}, {"normalized", false}}}},
+          {"added_tokens", {{{"id", end}, {"content", "<|endoftext|>"}, {"special", true}, {"normalized", false}}}},
           {"normalizer", {{"type", "NFC"}}},
           {"pre_tokenizer", byte_level},
           {"decoder", byte_level},

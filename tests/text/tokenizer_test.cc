@@ -66,8 +66,7 @@ TEST(CharTokenizer, UnknownCharactersAreCountedAndBecomeSpaces) {
   EXPECT_EQ(tokenizer->decode(encoding.ids), "a b    ");
   EXPECT_EQ(encoding.unknown, 5);
   EXPECT_EQ(encoding.unknown_examples,
-            (std::vector<std::string>{"'\u00E9' (U+00E9)", "'\U0001F600' (U+1F600)", "byte 0xFF",
-                                      "'z' (U+007A)"}));
+            (std::vector<std::string>{"'\u00E9' (U+00E9)", "'\U0001F600' (U+1F600)", "byte 0xFF", "'z' (U+007A)"}));
 }
 
 TEST(CharTokenizer, WithoutASpaceTheStandInIsTheFirst) {
@@ -82,15 +81,13 @@ TEST(CharTokenizer, RefusesCorporaItCannotHold) {
 }
 
 TEST(Tokenizer, UnknownKindNamesTheKnownOnes) {
-  expect_error(ErrorKind::kInvalidArgument, {"\"words\"", "bytes, chars"},
-               [] { make_tokenizer("words", "text"); });
+  expect_error(ErrorKind::kInvalidArgument, {"\"words\"", "bytes, chars"}, [] { make_tokenizer("words", "text"); });
 }
 
 TEST(Tokenizer, RefusesIdsOutsideTheVocabulary) {
   const auto tokenizer = make_tokenizer("chars", "abc");
   const Ids ids = {0, 3};
-  expect_error(ErrorKind::kInvalidArgument, {"3", "vocabulary of 3"},
-               [&] { tokenizer->decode(ids); });
+  expect_error(ErrorKind::kInvalidArgument, {"3", "vocabulary of 3"}, [&] { tokenizer->decode(ids); });
   expect_error(ErrorKind::kInvalidArgument, {"-1"}, [&] { tokenizer->token_bytes(-1); });
 }
 
@@ -142,8 +139,7 @@ class VocabularyFile : public testing::Test {
 };
 
 TEST_F(VocabularyFile, AllEncodingsAreRead) {
-  const std::u16string text =
-      u"{\"0\": \"\\n\", \"1\": \"a\", \"2\": \"\u00E9\", \"3\": \"\U0001F600\"}";
+  const std::u16string text = u"{\"0\": \"\\n\", \"1\": \"a\", \"2\": \"\u00E9\", \"3\": \"\U0001F600\"}";
   for (const bool big_endian : {false, true}) {
     EXPECT_EQ(load(utf16(text, big_endian))->decode(Ids{3, 2, 1, 0}),
               "\U0001F600\u00E9"
@@ -202,8 +198,7 @@ TEST_F(VocabularyFile, AnyByteChangedItLoadsOrIsRefused) {
 
 TEST(LoadTokenizer, NamesWhatIsMissing) {
   const TemporaryDirectory folder;
-  expect_error(ErrorKind::kNotFound, {"tokenizer.json", "vocab.json"},
-               [&] { load_tokenizer(folder.path()); });
+  expect_error(ErrorKind::kNotFound, {"tokenizer.json", "vocab.json"}, [&] { load_tokenizer(folder.path()); });
   expect_error(ErrorKind::kNotFound, {"nowhere"}, [&] { load_tokenizer(folder / "nowhere"); });
   write_text_atomically(folder / "tokenizer.json", "{\"spikegpt_tokenizer\": \"runes\"}");
   expect_error(ErrorKind::kUnsupported, {"runes"}, [&] { load_tokenizer(folder.path()); });

@@ -15,8 +15,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-constexpr const char* kGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 Words split(const WordSplitter& splitter, std::string_view text) {
   Words words;
@@ -30,8 +29,8 @@ class OneCharacter {
   explicit OneCharacter(const char* pattern) {
     int error = 0;
     PCRE2_SIZE offset = 0;
-    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED,
-                          PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error,
+                          &offset, nullptr);
     match_ = pcre2_match_data_create(1, nullptr);
     pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);
   }
@@ -40,8 +39,8 @@ class OneCharacter {
     pcre2_code_free(code_);
   }
   bool operator()(const std::string& text) const {
-    return pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
-                       PCRE2_NO_UTF_CHECK, match_, nullptr) > 0;
+    return pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, PCRE2_NO_UTF_CHECK, match_,
+                       nullptr) > 0;
   }
 
  private:
@@ -79,8 +78,7 @@ TEST(CharacterClass, AgreesWithPcreOnEveryCharacter) {
 
 TEST(Gpt2Splitter, CutsAsTheExamplesDo) {
   const Gpt2Splitter splitter;
-  EXPECT_EQ(split(splitter, "Hello world, it's 3pm!"),
-            (Words{"Hello", " world", ",", " it", "'s", " 3", "pm", "!"}));
+  EXPECT_EQ(split(splitter, "Hello world, it's 3pm!"), (Words{"Hello", " world", ",", " it", "'s", " 3", "pm", "!"}));
   EXPECT_EQ(split(splitter, "a  b\n\n c\t"), (Words{"a", " ", " b", "\n\n", " c", "\t"}));
   EXPECT_EQ(split(splitter, "'re're'x 'll"), (Words{"'re", "'re", "'", "x", " '", "ll"}));
   EXPECT_EQ(split(splitter, "\xFF\xFEx \xE2\x82"), (Words{"\xFF\xFE", "x", " \xE2\x82"}));
@@ -92,8 +90,7 @@ TEST(Gpt2Splitter, IsThePatternOnRandomText) {
   const auto by_pattern = make_regex_splitter(kGpt2);
   const OneCharacter unassigned("\\p{Cn}");
   RandomStream random(11, RandomPurpose::kSampling);
-  const std::u32string common =
-      U"abstrevmld'''   \t\n\r01 9.,!?_-\u00A0\u3000\u0085\u2028éÄß漢字٣²½\u0301\u200D😀";
+  const std::u32string common = U"abstrevmld'''   \t\n\r01 9.,!?_-\u00A0\u3000\u0085\u2028éÄß漢字٣²½\u0301\u200D😀";
   for (int round = 0; round < 20'000; ++round) {
     std::string text;
     for (std::uint64_t i = random.next_below(24); i > 0; --i) {
@@ -138,8 +135,7 @@ TEST(RegexSplitter, NamesTheFaultOfAPattern) {
 
 TEST(RegexSplitter, GivesUpOnPatternsThatTakeForever) {
   const auto hostile = make_regex_splitter("(a+)+(a+)+(a+)+$");
-  expect_error(ErrorKind::kInvalidArgument, {"(a+)+", "byte 0"},
-               [&] { split(*hostile, std::string(60, 'a') + "b"); });
+  expect_error(ErrorKind::kInvalidArgument, {"(a+)+", "byte 0"}, [&] { split(*hostile, std::string(60, 'a') + "b"); });
 }
 
 }  // namespace

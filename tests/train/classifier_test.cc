@@ -25,7 +25,8 @@ TrainConfig training() {
   return train;
 }
 
-std::unique_ptr<Classifier> make(const ModelConfig& config, Pooling pooling, const std::vector<std::string>& labels = {"a", "b", "c"},
+std::unique_ptr<Classifier> make(const ModelConfig& config, Pooling pooling,
+                                 const std::vector<std::string>& labels = {"a", "b", "c"},
                                  const TrainConfig& train = training()) {
   auto classifier = std::make_unique<Classifier>(config, labels, pooling, train, ActivationPlan{8, 20, true, false});
   initialise(config, init_kind("default"), 4, classifier->parameters().data());
@@ -46,7 +47,8 @@ EncodedSet texts(std::size_t count) {
     const auto label = static_cast<std::int32_t>(random(2));
     std::vector<TokenId> text;
     const std::uint32_t length = 3 + random(17);
-    for (std::uint32_t t = 0; t < length; ++t) text.push_back(random(3) > 0 ? 1 + label : 3 + static_cast<TokenId>(random(9)));
+    for (std::uint32_t t = 0; t < length; ++t)
+      text.push_back(random(3) > 0 ? 1 + label : 3 + static_cast<TokenId>(random(9)));
     set.texts.push_back(std::move(text));
     set.labels.push_back(label);
   }
@@ -79,8 +81,8 @@ TEST_P(ClassifierTest, PaddingChangesNothing) {
   }
 }
 
-// Spikes have no derivative, so this is checked where there are none; the spiking layers' own backward passes have their tests in
-// tests/model/gradient_test.cc.
+// Spikes have no derivative, so this is checked where there are none; the spiking layers' own backward passes have
+// their tests in tests/model/gradient_test.cc.
 TEST(Classifier, GradientsAreThoseOfFiniteDifferences) {
   for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
     const auto classifier = make(small("rwkv"), pooling);

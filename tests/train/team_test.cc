@@ -168,7 +168,8 @@ TEST(Team, DivergenceIsTheLeadersToReport) {
       ADD_FAILURE() << "a loss that is no number";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kDiverged);
-      EXPECT_NE(std::string(error.what()).find("step 2: the loss is not a finite number"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("step 2: the loss is not a finite number"), std::string::npos)
+          << error.what();
     }
     trainer.parameters()[static_cast<std::size_t>(info->offset)] = before;
     trainer.parameters_changed();

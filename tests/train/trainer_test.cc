@@ -46,9 +46,7 @@ struct Bench {
   Trainer trainer;
 };
 
-std::vector<float> copy(const AlignedBuffer<float>& values) {
-  return {values.span().begin(), values.span().end()};
-}
+std::vector<float> copy(const AlignedBuffer<float>& values) { return {values.span().begin(), values.span().end()}; }
 
 class TrainerTest : public testing::TestWithParam<const char*> {};
 
