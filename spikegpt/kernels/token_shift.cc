@@ -158,9 +158,12 @@ TokenShiftForward<A> wanted_mixes(TokenShiftForward<A> shift) {
 template <class A>
 void keep_last_tokens(const SequenceShape& shape, const TokenShiftForward<A>& shift) {
   for (std::int64_t b = 0; b < shape.batch; ++b) {
-    const A* const x = shift.x + ((b + 1) * shape.tokens - 1) * shape.channels;
     float* const last = shift.last + b * shape.channels;
-    for (std::int64_t c = 0; c < shape.channels; ++c) last[c] = to_float(x[c]);
+    const float* const previous = shift.previous ? shift.previous + b * shape.channels : nullptr;
+    const std::int64_t row = ((b + 1) * shape.tokens - 1) * shape.channels;
+    for (std::int64_t c = 0; c < shape.channels; ++c) {
+      last[c] = shape.tokens > 0 ? to_float(shift.x[row + c]) : (previous ? previous[c] : 0.0f);
+    }
   }
 }
 
@@ -170,7 +173,6 @@ template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
   const KernelTimer timer(
       {.name = "token shift forward", .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
-  if (shape.tokens == 0) return;
   const TokenShiftForward<A> wanted = wanted_mixes(shift);
   const std::int64_t tasks = wanted.mixes == 0 ? 0 : piece_count(shape.rows(), kRowsPerTask);
   parallel_for(tasks, shape.size(), [&](std::int64_t task) {

@@ -171,7 +171,7 @@ TYPED_TEST(TokenShift, CutInPiecesIsTheWhole) {
   const Guarded<float> carried(shape.channels);
   copy_values(in.previous, carried);
   std::int64_t token = 0;
-  for (const std::int64_t tokens : {1, 9, 7}) {
+  for (const std::int64_t tokens : {1, 0, 9, 7}) {
     TokenShiftForward<A> shift;
     shift.x = in.x.data() + token * shape.channels;
     shift.previous = carried.data();
