@@ -9,6 +9,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/parallel.h"
+#include "spikegpt/core/signals.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -30,7 +31,10 @@ struct Outcome {
   int status = 0;
 };
 Outcome output_of(const std::string& command) {
-  std::FILE* const pipe = popen(command.c_str(), "r");
+  std::FILE* const pipe = [&] {
+    const AllowedSignals allowed;
+    return popen(command.c_str(), "r");
+  }();
   if (pipe == nullptr) throw Error(ErrorKind::kIo, "no process could be started for: {}", command);
   Outcome outcome;
   std::array<char, 4096> piece;
@@ -59,8 +63,9 @@ PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const Mode
                 "name another Python in the environment variable PYTHON",
                 python());
   }
+  // The setting of our own OpenMP threads (main.cc) is none for those of PyTorch.
   command_ = fmt::format(
-      "{} {} --dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} --threads {}",
+      "env -u GOMP_SPINCOUNT {} {} --dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} --threads {}",
       quoted(python()), quoted(script.string()), name_of(precision), model.n_layer, model.n_embd, model.vocab_size,
       model.ctx_len, batch, model.dropout, thread_count());
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "spikegpt/core/parallel.h"
+#include "spikegpt/core/signals.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -51,7 +52,13 @@ void install_stop_handler() {
   if (std::signal(SIGHUP, request_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
-void install_lost_file_handler() { std::signal(SIGBUS, report_lost_file); }
+void install_lost_file_handler() {
+  use_alternate_signal_stack();
+  struct sigaction action = {};
+  action.sa_handler = report_lost_file;
+  action.sa_flags = SA_ONSTACK;
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 std::function<void(int)> add_threads_flag(CLI::App& app) {
   auto threads = std::make_shared<int>(0);

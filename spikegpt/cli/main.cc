@@ -11,6 +11,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/signals.h"
 #include "spikegpt/kernels/simd.h"
 
 namespace {
@@ -104,6 +105,7 @@ void limit_spinning(char** argv) {
 
 int main(int argc, char** argv) {
   limit_spinning(argv);
+  spikegpt::take_signals_on_a_thread_of_their_own();
   try {
     return run(argc, argv);
   } catch (const spikegpt::Error& error) {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "spikegpt/core/signals.h"
 #include "spikegpt/core/thread_pool.h"
 
 namespace spikegpt {
@@ -32,6 +33,14 @@ void set_thread_count(int threads) {
   chosen_threads = threads > 0 ? threads : omp_get_num_procs();
   omp_set_dynamic(0);
   omp_set_num_threads(chosen_threads);  // for the dense products, which ask OpenMP
+}
+
+void block_signals_in_openmp_threads() {
+  thread_local int blocked = 1;  // threads of the team, the calling one included
+  if (omp_get_max_threads() <= blocked) return;
+#pragma omp parallel
+  if (omp_get_thread_num() > 0) block_signals();
+  blocked = omp_get_max_threads();
 }
 
 namespace detail {

@@ -13,6 +13,9 @@ int thread_count();
 // Sets it for the whole process; 0 = one per processor this process may use.
 void set_thread_count(int threads);
 
+// Threads of OpenMP that were started for the calling thread take no more signals; for library code that they run.
+void block_signals_in_openmp_threads();
+
 // While one exists, parallel_for runs on a pool of threads that a task reaches in half a microsecond, and that nobody
 // waits for who has not begun: what decoding needs, a few hundred short regions per token. OpenMP, whose threads the
 // dense products share, serves all else. May be nested; for the thread that runs the regions.

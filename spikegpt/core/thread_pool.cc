@@ -1,5 +1,7 @@
 #include "spikegpt/core/thread_pool.h"
 
+#include "spikegpt/core/signals.h"
+
 namespace spikegpt::detail {
 namespace {
 
@@ -67,6 +69,7 @@ std::uint64_t ThreadPool::wait_for_job(std::uint64_t seen) {
 }
 
 void ThreadPool::work(int worker) {
+  block_signals();
   for (std::uint64_t seen = 0;;) {
     seen = wait_for_job(seen);
     if (stop_) return;

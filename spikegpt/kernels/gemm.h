@@ -1,4 +1,4 @@
-// Dense matrix products through oneDNN. gemm.cc is the only file that sees the library.
+// Dense matrix products: in float32 our own (float_product.h), in bf16 those of oneDNN, which gemm.cc alone sees.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "spikegpt/core/dtype.h"
+#include "spikegpt/kernels/epilogue.h"
 
 namespace spikegpt {
 
@@ -16,17 +17,13 @@ enum class GemmPrecision : std::uint8_t {
 
 // Whether this CPU multiplies bf16 in hardware (AVX512-BF16 or AMX).
 bool cpu_multiplies_bf16();
+// Whether products of this precision run here at all: bf16 needs AVX-512 to be emulated.
+bool can_multiply(GemmPrecision precision);
 
 // "f32", "bf16", or "auto": bf16 where the CPU multiplies it. Throws Error: kInvalidArgument for another word,
 // kUnsupported for bf16 on a CPU that cannot even emulate it.
 GemmPrecision gemm_precision(std::string_view word);
 std::string_view name_of(GemmPrecision precision);
-
-// What is done to each element of a product before it is stored.
-enum class Epilogue : std::uint8_t {
-  kNone,
-  kSquaredRelu,  // max(y, 0)^2, SPEC.md 5
-};
 
 enum class WeightUse : std::uint8_t {
   kForward,   // y [rows, out] = x [rows, in] W^T

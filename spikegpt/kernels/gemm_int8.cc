@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "spikegpt/core/parallel.h"
+#include "spikegpt/core/signals.h"
+
 namespace spikegpt {
 
 using dnnl::memory;
@@ -42,6 +45,8 @@ BareInt8Product& BareInt8Product::operator=(BareInt8Product&&) noexcept = defaul
 
 void BareInt8Product::run() {
   Implementation& self = *implementation_;
+  const BlockedSignals blocked;  // as in gemm.cc
+  block_signals_in_openmp_threads();
   self.product.execute(self.stream, {{DNNL_ARG_SRC, self.x}, {DNNL_ARG_WEIGHTS, self.weight}, {DNNL_ARG_DST, self.y}});
   self.stream.wait();
 }

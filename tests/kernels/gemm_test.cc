@@ -25,17 +25,8 @@ template <class A>
 constexpr GemmPrecision precision_of() {
   return std::is_same_v<A, Bf16> ? GemmPrecision::kBf16 : GemmPrecision::kF32;
 }
-template <class A>
-bool cpu_can() {
-  if constexpr (std::is_same_v<A, float>) return true;
-  try {
-    return gemm_precision("bf16") == GemmPrecision::kBf16;
-  } catch (const Error&) {
-    return false;
-  }
-}
 #define SKIP_WITHOUT(A) \
-  if (!cpu_can<A>()) GTEST_SKIP() << "this CPU cannot multiply bf16"
+  if (!can_multiply(precision_of<A>())) GTEST_SKIP() << "this CPU cannot multiply bf16"
 
 // The weight as the product sees it: rounded to the operand type.
 template <class A>
