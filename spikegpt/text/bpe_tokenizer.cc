@@ -58,8 +58,8 @@ bool cuts_no_token(const std::vector<AddedToken>& tokens) {
 // Encodes one text: owns what changes while that happens.
 class BpeTokenizer::Encoder {
  public:
-  Encoder(const BpeTokenizer& tokenizer, const TokenSink& sink)
-      : tokenizer_(tokenizer), sink_(sink), merger_(tokenizer.merges_) {
+  Encoder(const BpeTokenizer& tokenizer, const TokenSink& sink, const UnknownSink& unknown)
+      : tokenizer_(tokenizer), sink_(sink), unknown_(unknown), merger_(tokenizer.merges_) {
     ids_.reserve(kIdsAtOnce + 64);
   }
 
@@ -75,10 +75,7 @@ class BpeTokenizer::Encoder {
     }
   }
 
-  Unknowns finish() {
-    flush();
-    return std::move(unknowns_);
-  }
+  void finish() { flush(); }
 
  private:
   void encode_raw(std::string_view text) {
@@ -124,16 +121,17 @@ class BpeTokenizer::Encoder {
       put(cached->second);
       return;
     }
-    const std::int64_t unknown = unknowns_.count;
-    merge_word(word);
+    const bool known = merge_word(word);
     put(symbols_);
-    if (unknowns_.count != unknown) return;  // each time it stands there, it counts
+    if (!known) return;  // each time it stands there, it counts
     if (cache_.size() >= kCachedWords) cache_.clear();
     cache_.emplace(key_, symbols_);
   }
 
-  void merge_word(std::string_view word) {
+  // Returns whether the vocabulary has all of its bytes.
+  bool merge_word(std::string_view word) {
     symbols_.clear();
+    bool known = true;
     for (const char c : word) {
       const auto byte = static_cast<unsigned char>(c);
       const TokenId id = tokenizer_.byte_ids_[byte];
@@ -141,10 +139,12 @@ class BpeTokenizer::Encoder {
         symbols_.push_back(id);
         continue;
       }
-      unknowns_.add(fmt::format("byte 0x{:02X}", byte));
+      known = false;
+      unknown_(handed_over_ + std::ssize(ids_), fmt::format("byte 0x{:02X}", byte));
       if (tokenizer_.definition_.unk_token) symbols_.push_back(*tokenizer_.definition_.unk_token);
     }
     merger_.merge(symbols_);
+    return known;
   }
 
   void put(TokenId id) {
@@ -157,13 +157,15 @@ class BpeTokenizer::Encoder {
   }
   void flush() {
     if (!ids_.empty()) sink_(ids_);
+    handed_over_ += std::ssize(ids_);
     ids_.clear();
   }
 
   const BpeTokenizer& tokenizer_;
   const TokenSink& sink_;
+  const UnknownSink& unknown_;
   WordMerger merger_;
-  Unknowns unknowns_;
+  std::int64_t handed_over_ = 0;  // ids
   std::vector<TokenId> ids_;
   std::vector<TokenId> symbols_;
   std::string normalized_;
@@ -231,14 +233,15 @@ std::size_t BpeTokenizer::block_end(std::string_view text) const {
   return text.size();
 }
 
-Unknowns BpeTokenizer::encode_into(std::string_view text, const TokenSink& sink) const {
-  Encoder encoder(*this, sink);
+void BpeTokenizer::encode_into(std::string_view text, const TokenSink& sink,
+                               const UnknownSink& unknown) const {
+  Encoder encoder(*this, sink, unknown);
   while (!text.empty()) {
     const std::size_t end = block_end(text);
     encoder.encode_block(text.substr(0, end));
     text.remove_prefix(end);
   }
-  return encoder.finish();
+  encoder.finish();
 }
 
 std::optional<TokenId> BpeTokenizer::find_added_token(std::string_view content) const {

@@ -28,7 +28,9 @@ class BpeTokenizer final : public Tokenizer {
 
   std::string_view kind() const noexcept override { return "bpe"; }
   std::string_view unit() const noexcept override { return "token"; }
-  Unknowns encode_into(std::string_view text, const TokenSink& sink) const override;
+  using Tokenizer::encode_into;
+  void encode_into(std::string_view text, const TokenSink& sink, const UnknownSink& unknown) const override;
+  std::optional<TokenId> stand_in() const override { return definition_.unk_token; }
   std::optional<TokenId> end_of_text() const override { return end_of_text_; }
   // Writes the file it was read from, unchanged.
   void save(const std::filesystem::path& folder) const override;

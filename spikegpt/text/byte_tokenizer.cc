@@ -20,7 +20,7 @@ std::vector<std::string> all_bytes() {
 
 ByteTokenizer::ByteTokenizer() : Tokenizer(all_bytes()) {}
 
-Unknowns ByteTokenizer::encode_into(std::string_view text, const TokenSink& sink) const {
+void ByteTokenizer::encode_into(std::string_view text, const TokenSink& sink, const UnknownSink&) const {
   std::array<TokenId, kBlock> block;
   while (!text.empty()) {
     const std::string_view part = text.substr(0, kBlock);
@@ -29,7 +29,6 @@ Unknowns ByteTokenizer::encode_into(std::string_view text, const TokenSink& sink
     sink(std::span(block).first(part.size()));
     text.remove_prefix(part.size());
   }
-  return {};
 }
 
 void ByteTokenizer::save(const std::filesystem::path& folder) const {

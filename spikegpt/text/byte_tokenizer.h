@@ -10,7 +10,8 @@ class ByteTokenizer final : public Tokenizer {
   ByteTokenizer();
   std::string_view kind() const noexcept override { return "bytes"; }
   std::string_view unit() const noexcept override { return "byte"; }
-  Unknowns encode_into(std::string_view text, const TokenSink& sink) const override;
+  using Tokenizer::encode_into;
+  void encode_into(std::string_view text, const TokenSink& sink, const UnknownSink& unknown) const override;
   void save(const std::filesystem::path& folder) const override;
 };
 

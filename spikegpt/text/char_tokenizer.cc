@@ -67,27 +67,29 @@ std::unique_ptr<CharTokenizer> CharTokenizer::load(const std::filesystem::path& 
   return std::make_unique<CharTokenizer>(read_character_vocabulary(file));
 }
 
-Unknowns CharTokenizer::encode_into(std::string_view text, const TokenSink& sink) const {
-  Unknowns unknowns;
+void CharTokenizer::encode_into(std::string_view text, const TokenSink& sink,
+                                const UnknownSink& unknown) const {
   std::array<TokenId, kBlock> block;
   std::size_t filled = 0;
+  std::int64_t handed_over = 0;
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = decode_utf8(text.substr(at));
     TokenId id = step.valid && step.code_point < id_of_.size() ? id_of_[step.code_point] : -1;
     if (id < 0) [[unlikely]] {
-      unknowns.add(step.valid ? show_code_point(step.code_point)
-                              : fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[at])));
+      unknown(handed_over + static_cast<std::int64_t>(filled),
+              step.valid ? show_code_point(step.code_point)
+                         : fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[at])));
       id = stand_in_;
     }
     at += static_cast<std::size_t>(step.length);
     block[filled++] = id;
     if (filled == kBlock) {
       sink(block);
+      handed_over += static_cast<std::int64_t>(kBlock);
       filled = 0;
     }
   }
   if (filled > 0) sink(std::span(block).first(filled));
-  return unknowns;
 }
 
 void CharTokenizer::save(const std::filesystem::path& folder) const {

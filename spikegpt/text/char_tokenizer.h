@@ -22,7 +22,9 @@ class CharTokenizer final : public Tokenizer {
   std::string_view kind() const noexcept override { return "chars"; }
   std::string_view unit() const noexcept override { return "character"; }
   // Unknown characters and ill-formed bytes become a space, or id 0 in a vocabulary without one.
-  Unknowns encode_into(std::string_view text, const TokenSink& sink) const override;
+  using Tokenizer::encode_into;
+  void encode_into(std::string_view text, const TokenSink& sink, const UnknownSink& unknown) const override;
+  std::optional<TokenId> stand_in() const override { return stand_in_; }
   void save(const std::filesystem::path& folder) const override;
 
  private:

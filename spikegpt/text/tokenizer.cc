@@ -62,6 +62,12 @@ std::string Unknowns::describe() const {
   return fmt::format("{} unknown character{}, for example {}", count, count == 1 ? "" : "s", fmt::join(examples, ", "));
 }
 
+Unknowns Tokenizer::encode_into(std::string_view text, const TokenSink& sink) const {
+  Unknowns unknowns;
+  encode_into(text, sink, [&](std::int64_t, std::string_view example) { unknowns.add(example); });
+  return unknowns;
+}
+
 Encoding Tokenizer::encode(std::string_view text) const {
   Encoding encoding;
   Unknowns unknowns = encode_into(
@@ -99,6 +105,21 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or
   if (const auto file = find_tokenizer(folder_or_file)) return load_file(*file);
   throw Error(ErrorKind::kNotFound, "{} holds no tokenizer: neither tokenizer.json nor vocab.json",
               folder_or_file.string());
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file,
+                                          std::int64_t vocab_size) {
+  auto tokenizer = load_tokenizer(folder_or_file);
+  check_vocabulary(folder_or_file.string(), *tokenizer, vocab_size);
+  return tokenizer;
+}
+
+void check_vocabulary(std::string_view where, const Tokenizer& tokenizer, std::int64_t vocab_size) {
+  if (tokenizer.vocab_size() <= vocab_size) return;
+  throw Error(
+      ErrorKind::kInvalidArgument,
+      "{}: the tokenizer has {} tokens, the model's vocabulary {}; is it the tokenizer of another model?",
+      where, tokenizer.vocab_size(), vocab_size);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(std::string_view kind, std::string_view corpus) {

@@ -36,6 +36,10 @@ struct Encoding {
 // Receives the ids of a text in order, a block at a time. The span is valid during the call only.
 using TokenSink = std::function<void(std::span<const TokenId>)>;
 
+// Receives what of a text the vocabulary lacks, ready to show, and the place in the ids of what stands for
+// it, or of the next id where nothing does. In a word of byte pairs that is the word's first.
+using UnknownSink = std::function<void(std::int64_t place, std::string_view example)>;
+
 // Immutable after construction; every method may be called from several threads at once.
 class Tokenizer {
  public:
@@ -54,7 +58,13 @@ class Tokenizer {
   // What cannot be represented gets a stand-in token and is counted.
   Encoding encode(std::string_view text) const;
   // The same for texts whose ids need not be in memory at once.
-  virtual Unknowns encode_into(std::string_view text, const TokenSink& sink) const = 0;
+  Unknowns encode_into(std::string_view text, const TokenSink& sink) const;
+  // And with a say in which of the unknown count.
+  virtual void encode_into(std::string_view text, const TokenSink& sink,
+                           const UnknownSink& unknown) const = 0;
+
+  // What stands for the unknown; nothing where it is left out or cannot occur.
+  virtual std::optional<TokenId> stand_in() const { return std::nullopt; }
 
   // The bytes a token stands for; not always whole UTF-8 characters.
   // Throws Error (kInvalidArgument) for an id outside the vocabulary.
@@ -79,6 +89,14 @@ class Tokenizer {
 // Reads the tokenizer of a model folder (tokenizer.json, else vocab.json), or a file of either
 // kind. Throws Error: kNotFound, kCorruptFile, kUnsupported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file);
+
+// The tokenizer for a model with a vocabulary of `vocab_size`: what every command calls that has both. The
+// vocabulary may be larger, for round sizes. Throws Error: as above, and as check_vocabulary.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder_or_file,
+                                          std::int64_t vocab_size);
+
+// Throws Error (kInvalidArgument) that names `where` when the tokenizer has tokens that the model does not.
+void check_vocabulary(std::string_view where, const Tokenizer& tokenizer, std::int64_t vocab_size);
 
 // The file in `folder` that load_tokenizer(folder) reads, if there is one.
 std::optional<std::filesystem::path> find_tokenizer(const std::filesystem::path& folder);

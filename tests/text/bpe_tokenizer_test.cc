@@ -65,6 +65,8 @@ TEST(BpeTokenizer, MissingBytesAreCountedAndBecomeTheUnknownToken) {
   vocabulary.erase("z");
   vocabulary["<unk>"] = 'z';
   file["model"]["unk_token"] = "<unk>";
+  EXPECT_EQ(make(file)->stand_in(), 'z');
+  EXPECT_EQ(make(five())->stand_in(), std::nullopt);
   const Encoding encoding = make(file)->encode("azzb azzb");
   EXPECT_EQ(encoding.ids, (Ids{'a', 'z', 'z', 'b', ' ', 'a', 'z', 'z', 'b'}));
   EXPECT_EQ(encoding.unknown, 4);

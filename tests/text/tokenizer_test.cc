@@ -213,6 +213,34 @@ TEST(LoadTokenizer, ReadsTheVocabularyOfThePublicCode) {
   EXPECT_EQ(tokenizer->encode("\n !z\x7F").ids, (Ids{0, 8, 9, 71, 76}));
 }
 
+TEST(LoadTokenizer, FitsTheVocabularyOfItsModel) {
+  const TemporaryDirectory folder;
+  make_tokenizer("chars", "abcde")->save(folder.path());
+  EXPECT_EQ(load_tokenizer(folder.path(), 5)->vocab_size(), 5);
+  EXPECT_EQ(load_tokenizer(folder.path(), 64)->vocab_size(), 5) << "a model may have more, for round sizes";
+  expect_error(
+      ErrorKind::kInvalidArgument,
+      {folder.path().string(), "the tokenizer has 5 tokens, the model's vocabulary 4", "another model"},
+      [&] { load_tokenizer(folder.path(), 4); });
+}
+
+TEST(Unknowns, AreToldWithTheirPlace) {
+  const auto tokenizer = make_tokenizer("chars", "ab ");
+  std::string text;
+  for (int i = 0; i < 40000; ++i) text += i % 9999 == 9998 ? "\u00E9" : "a";  // several blocks
+  text += "\xFF";
+  std::vector<std::int64_t> places;
+  Ids ids;
+  tokenizer->encode_into(
+      text, [&](std::span<const TokenId> more) { ids.insert(ids.end(), more.begin(), more.end()); },
+      [&](std::int64_t place, std::string_view) { places.push_back(place); });
+  EXPECT_EQ(places, (std::vector<std::int64_t>{9998, 19997, 29996, 39995, 40000}));
+  for (const std::int64_t place : places)
+    EXPECT_EQ(ids[static_cast<std::size_t>(place)], tokenizer->stand_in());
+  EXPECT_EQ(tokenizer->token_bytes(*tokenizer->stand_in()), " ");
+  EXPECT_EQ(make_tokenizer("bytes", "")->stand_in(), std::nullopt);
+}
+
 TEST(StreamingDecoder, HoldsBackHalfCharacters) {
   const auto tokenizer = make_tokenizer("bytes", "");
   StreamingDecoder decoder(*tokenizer);
