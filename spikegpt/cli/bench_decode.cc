@@ -133,7 +133,7 @@ DecodeModel decode_model(const ModelConfig& config, const DecodeSource& source) 
   if (!data.empty()) {
     if (folder.empty())
       throw Error(ErrorKind::kInvalidArgument, "--data needs --model: random weights have no tokenizer");
-    model.text = read_first_tokens(data, *load_tokenizer(folder), 1 << 16);
+    model.text = read_first_tokens(data, *load_tokenizer(folder, model.config.vocab_size), 1 << 16);
   } else {
     RandomStream random(1, RandomPurpose::kBatch);
     for (int i = 0; i < 4096; ++i) {

@@ -89,7 +89,7 @@ class Check {
   explicit Check(const CheckFlags& flags)
       : packed_(open_model(flags.folder, {.type = flags.type})), config_(packed_.config()) {
     config_.dropout = 0.0;
-    const auto tokenizer = load_tokenizer(flags.folder);
+    const auto tokenizer = load_tokenizer(flags.folder, config_.vocab_size);
     tokens_ = read_first_tokens(flags.data, *tokenizer, flags.tokens);
     if (!is_packed_folder(flags.folder)) trainable_ = load_model(flags.folder);
   }

@@ -8,6 +8,7 @@
 
 #include "spikegpt/cli/classify_training.h"
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/text/lines.h"
@@ -36,12 +37,13 @@ std::unique_ptr<Classifier> load_classifier(const std::filesystem::path& folder)
 
 int eval(const ClassifyFlags& flags) {
   const auto classifier = load_classifier(flags.folder);
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, classifier->config().vocab_size);
   LabelledSet set = read_set(flags.data);
   use_labels(classifier->labels(), flags.data.string(), set);
   const EncodedSet encoded = encode_labelled(set, *tokenizer, classifier->config().ctx_len);
   std::vector<std::size_t> which(encoded.texts.size());
   std::iota(which.begin(), which.end(), std::size_t{0});
+  warn_of_unknown(flags.data.string(), unknowns_of(encoded, which), *tokenizer);
   const Scores scores = score(*classifier, encoded, which, kBatch);
   if (flags.json) {
     Json json = to_json(scores);
@@ -58,16 +60,25 @@ int eval(const ClassifyFlags& flags) {
 // A line a text: label, probability, text.
 int predict(const ClassifyFlags& flags) {
   const auto classifier = load_classifier(flags.folder);
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, classifier->config().vocab_size);
   std::string all;
   if (flags.data == "-") {
     all.assign(std::istreambuf_iterator<char>(std::cin), {});
   } else {
     all = read_text(flags.data);
   }
+  Unknowns unknowns;
   for_each_line(all, [&](std::size_t, std::string_view line) {
     const std::string text = to_utf8(line);
-    Encoding encoding = tokenizer->encode(text);
+    Encoding encoding;
+    tokenizer->encode_into(
+        text,
+        [&](std::span<const TokenId> ids) {
+          encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
+        },
+        [&](std::int64_t place, std::string_view example) {
+          if (place < classifier->config().ctx_len) unknowns.add(example);
+        });
     if (encoding.ids.empty()) {
       fmt::print("\n");
       return;
@@ -80,6 +91,7 @@ int predict(const ClassifyFlags& flags) {
     const double probability = std::exp(log_probability(logits, static_cast<std::int32_t>(best)));
     fmt::print("{}\t{:.4f}\t{}\n", classifier->labels()[best], probability, text);
   });
+  warn_of_unknown("the text", unknowns, *tokenizer);
   return 0;
 }
 

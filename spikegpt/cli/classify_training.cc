@@ -10,6 +10,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/random.h"
@@ -57,10 +58,17 @@ class ClassifyTraining {
     }
     load_model();
     encoded_ = encode_labelled(all_, *tokenizer_, config_.ctx_len);
+    warn_of_unknown_texts();
     if (encoded_.cut > 0) {
       fmt::print(stderr, "spikegpt: {} of {} texts are cut after {} tokens (--ctx-len)\n", encoded_.cut,
                  encoded_.texts.size(), config_.ctx_len);
     }
+  }
+
+  void warn_of_unknown_texts() const {
+    warn_of_unknown(flags_.data.string(), unknowns_of(encoded_, train_), *tokenizer_);
+    warn_of_unknown(flags_.dev.string(), unknowns_of(encoded_, dev_), *tokenizer_);
+    warn_of_unknown(flags_.test.string(), unknowns_of(encoded_, test_), *tokenizer_);
   }
 
   int run() {
@@ -92,7 +100,7 @@ class ClassifyTraining {
     if (!settings_.from.empty()) {
       source_ = spikegpt::load_model(settings_.from);
       config_ = source_.config;
-      tokenizer_ = load_tokenizer(settings_.from);
+      tokenizer_ = load_tokenizer(settings_.from, config_.vocab_size);
       flags_.model.apply(config_);
       return;
     }

@@ -29,19 +29,8 @@ struct ConvertFlags {
 };
 
 std::unique_ptr<Tokenizer> tokenizer_for(const ConvertFlags& flags, const ModelConfig& config) {
-  std::unique_ptr<Tokenizer> tokenizer;
-  if (!flags.tokenizer.empty()) {
-    tokenizer = load_tokenizer(flags.tokenizer);
-  } else if (config.vocab_size == 256) {
-    tokenizer = make_tokenizer("bytes", "");
-  } else {
-    return nullptr;
-  }
-  if (tokenizer->vocab_size() > config.vocab_size) {
-    throw Error(ErrorKind::kInvalidArgument, "{} has {} tokens, the model's vocabulary only {}",
-                flags.tokenizer.string(), tokenizer->vocab_size(), config.vocab_size);
-  }
-  return tokenizer;
+  if (!flags.tokenizer.empty()) return load_tokenizer(flags.tokenizer, config.vocab_size);
+  return config.vocab_size == 256 ? make_tokenizer("bytes", "") : nullptr;
 }
 
 int convert(const ConvertFlags& flags) {

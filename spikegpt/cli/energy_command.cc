@@ -200,7 +200,7 @@ double characters_per_token(const Tokenizer& tokenizer, const std::vector<TokenI
 int run(const EnergyFlags& flags) {
   PriceTable prices = load_prices(flags.table);
   const StoredModel model = load_model(flags.folder);
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, model.config.vocab_size);
   const std::vector<TokenId> tokens = read_first_tokens(flags.data, *tokenizer, flags.max_tokens);
   const std::int64_t size = std::ssize(tokens);
   install_stop_handler();

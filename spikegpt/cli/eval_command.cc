@@ -10,6 +10,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/data/evaluation_windows.h"
@@ -193,10 +194,10 @@ std::int64_t count_words(const TokenStream& tokens, const Tokenizer& tokenizer, 
 
 Evaluation evaluate(EvalModel& model, const Tokenizer& tokenizer, const std::filesystem::path& folder,
                     const std::filesystem::path& data, const EvalFlags& flags) {
-  const EncodedFile text = encode_text_file(data, tokenizer);
-  if (text.unknowns.count > 0) {
-    fmt::print(stderr, "spikegpt: {} has {}\n", data.string(), text.unknowns.describe());
-  }
+  // The first token is read, the others are foretold.
+  const std::int64_t most_tokens = flags.max_tokens > 0 ? flags.max_tokens + 1 : INT64_MAX;
+  const EncodedFile text = encode_text_file(data, tokenizer, most_tokens);
+  warn_of_unknown(part_name(data, text, most_tokens, tokenizer), text.unknowns, tokenizer);
   EvaluationOptions options;
   options.ctx_len = flags.ctx_len > 0 ? flags.ctx_len : model.config().ctx_len;
   options.max_tokens = flags.max_tokens;
@@ -235,7 +236,7 @@ int eval(const EvalFlags& flags) {
   std::vector<Evaluation> all;
   for (const auto& folder : flags.folders) {
     EvalModel model(flags, folder);
-    const auto tokenizer = load_tokenizer(folder);
+    const auto tokenizer = load_tokenizer(folder, model.config().vocab_size);
     for (const auto& data : flags.data) all.push_back(evaluate(model, *tokenizer, folder, data, flags));
   }
   if (flags.json) {

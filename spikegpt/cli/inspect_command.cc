@@ -127,7 +127,7 @@ int inspect(const InspectFlags& flags) {
     print_json(model, layout);
     return 0;
   }
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, model.config.vocab_size);
   fmt::print("{}: arch {}, tokenizer {} ({} tokens)\n\n", flags.folder.string(), model.config.arch, tokenizer->kind(),
              tokenizer->vocab_size());
   print_table(model, layout);

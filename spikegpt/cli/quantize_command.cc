@@ -39,11 +39,13 @@ int quantize(const QuantizeFlags& flags) {
   }
   const WeightType type = weight_type(flags.type);
   const StoredModel stored = load_model(flags.folder);
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (find_tokenizer(flags.folder)) tokenizer = load_tokenizer(flags.folder, stored.config.vocab_size);
   PackOptions options = default_pack_options(stored.config, type);
   if (flags.token_shift != "auto") options.fold_token_shift = flags.token_shift == "folded";
   const PackedModel packed(stored.config, stored.parameters.data(), options);
   make_folder(flags.out);
-  if (find_tokenizer(flags.folder)) load_tokenizer(flags.folder)->save(flags.out);
+  if (tokenizer) tokenizer->save(flags.out);
   packed.save(flags.out);
   const auto megabytes = [](std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); };
   fmt::print("{} {} x {} as {}, token shift {}: {:.1f} MB (f32: {:.1f} MB) in {}\n", stored.config.arch,

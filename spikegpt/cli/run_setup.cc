@@ -19,12 +19,6 @@ TextCorpus load_data(const std::filesystem::path& folder, const TrainSettings& s
   return load_text_corpus(options, load_tokenizer(folder));
 }
 
-void check_vocabulary(const TrainSettings& settings, const Tokenizer& tokenizer) {
-  if (settings.model.vocab_size >= tokenizer.vocab_size()) return;
-  throw Error(ErrorKind::kInvalidArgument, "the tokenizer has {} tokens, the model's vocabulary {}",
-              tokenizer.vocab_size(), settings.model.vocab_size);
-}
-
 }  // namespace
 
 RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, bool resume) {
@@ -34,7 +28,7 @@ RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& sett
   validate(shape);
   TextCorpus corpus = load_data(folder, settings, resume);
   if (settings.model.vocab_size == 0) settings.model.vocab_size = static_cast<int>(corpus.tokenizer->vocab_size());
-  check_vocabulary(settings, *corpus.tokenizer);
+  check_vocabulary(folder.string(), *corpus.tokenizer, settings.model.vocab_size);
   return {folder, settings.model, settings.train, std::move(corpus), settings.run.from};
 }
 

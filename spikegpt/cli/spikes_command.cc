@@ -65,7 +65,7 @@ int run(const SpikesFlags& flags) {
   if (statistics.sites().empty()) {
     throw Error(ErrorKind::kInvalidArgument, "{}: arch {} has no neurons", flags.folder.string(), model.config.arch);
   }
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, model.config.vocab_size);
   const std::vector<TokenId> tokens = read_first_tokens(flags.data, *tokenizer, flags.max_tokens);
   const std::int64_t size = std::ssize(tokens);
   install_stop_handler();

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdio>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/data/text_corpus.h"
+#include "spikegpt/text/utf8.h"
 
 namespace spikegpt::cli {
 
@@ -31,11 +32,26 @@ std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view 
   return ids;
 }
 
+void warn_of_unknown(const std::string& where, const Unknowns& unknowns, const Tokenizer& tokenizer) {
+  if (unknowns.count == 0) return;
+  const auto token = tokenizer.stand_in();
+  fmt::print(
+      stderr, "spikegpt: {} has {}, {}\n", where, unknowns.describe(),
+      token ? fmt::format("replaced by \"{}\"", displayable(tokenizer.token_bytes(*token))) : "left out");
+}
+
+std::string part_name(const std::filesystem::path& source, const EncodedFile& text, std::int64_t most_tokens,
+                      const Tokenizer& tokenizer) {
+  if (text.tokens->size() < most_tokens) return source.string();
+  return fmt::format("{}, its first {} {}s,", source.string(), most_tokens, tokenizer.unit());
+}
+
 std::vector<TokenId> read_first_tokens(const std::filesystem::path& path, const Tokenizer& tokenizer,
                                        std::int64_t limit) {
-  const EncodedFile text = encode_text_file(path, tokenizer);
-  const std::int64_t size = limit > 0 ? std::min(limit, text.tokens->size()) : text.tokens->size();
-  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
+  const std::int64_t most_tokens = limit > 0 ? limit : INT64_MAX;
+  const EncodedFile text = encode_text_file(path, tokenizer, most_tokens);
+  warn_of_unknown(part_name(path, text, most_tokens, tokenizer), text.unknowns, tokenizer);
+  std::vector<TokenId> tokens(static_cast<std::size_t>(text.tokens->size()));
   text.tokens->read(0, tokens);
   return tokens;
 }

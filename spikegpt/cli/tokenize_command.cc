@@ -25,10 +25,6 @@ std::string read_all(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
-void warn_of_unknown(const Unknowns& unknowns) {
-  if (unknowns.count > 0) fmt::print(stderr, "spikegpt: {}\n", unknowns.describe());
-}
-
 int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
   const std::string text = read_all(sources.empty() ? std::filesystem::path("-") : sources.front());
   const char* separator = "";
@@ -39,7 +35,7 @@ int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
     }
   });
   fmt::print("\n");
-  warn_of_unknown(unknowns);
+  warn_of_unknown("the text", unknowns, tokenizer);
   return 0;
 }
 
@@ -52,7 +48,7 @@ int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::fil
                               quantity(static_cast<double>(done.tokens))));
   });
   status.clear();
-  warn_of_unknown(summary.unknowns);
+  warn_of_unknown("the text", summary.unknowns, tokenizer);
   fmt::print("{} documents, {} bytes, {} tokens in {}.bin and {}.idx\n", summary.documents, summary.bytes,
              summary.tokens, out.string(), out.string());
   return 0;

@@ -52,20 +52,23 @@ std::vector<TokenId> parse_ids(const char* flag, const std::string& text) {
   return parse_token_ids(flag, text.starts_with("@") ? read_text(text.substr(1)) : text);
 }
 
-std::vector<TokenId> tokens_to_trace(const TraceFlags& flags) {
+std::vector<TokenId> tokens_to_trace(const TraceFlags& flags, const ModelConfig& config) {
   if (flags.tokens.empty() == flags.prompt.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "give either --tokens or --prompt");
   }
   if (!flags.tokens.empty()) return parse_ids("--tokens", flags.tokens);
-  const auto tokenizer = load_tokenizer(flags.folder);
-  return tokenizer->encode(flags.prompt).ids;
+  const auto tokenizer = load_tokenizer(flags.folder, config.vocab_size);
+  Encoding encoding = tokenizer->encode(flags.prompt);
+  warn_of_unknown("the prompt", {encoding.unknown, encoding.unknown_examples}, *tokenizer);
+  return std::move(encoding.ids);
 }
 
 // The tokens as they are written in the text; empty without a tokenizer.
-std::vector<std::string> labels_of(const TraceFlags& flags, const std::vector<TokenId>& tokens) {
+std::vector<std::string> labels_of(const TraceFlags& flags, const ModelConfig& config,
+                                   const std::vector<TokenId>& tokens) {
   std::vector<std::string> labels;
   if (!find_tokenizer(flags.folder)) return labels;
-  const auto tokenizer = load_tokenizer(flags.folder);
+  const auto tokenizer = load_tokenizer(flags.folder, config.vocab_size);
   for (const TokenId token : tokens) {
     const bool known = token < static_cast<TokenId>(tokenizer->vocab_size());
     labels.push_back(known ? tokenizer->decode(std::vector<TokenId>{token}) : fmt::format("<{}>", token));
@@ -92,7 +95,7 @@ void draw_pictures(const TraceFlags& flags, const ModelConfig& config, const Spi
     Raster raster = make_raster(config, recorder, selection);
     raster.title =
         fmt::format("Spikes of {}: {:.1f} % of the neurons fire per token", name, 100.0 * recorder.firing_rate());
-    raster.token_labels = labels_of(flags, tokens);
+    raster.token_labels = labels_of(flags, config, tokens);
     write(flags.raster, raster.draw(plot_format(flags.raster)));
   }
   if (!flags.profile.empty()) {
@@ -106,7 +109,7 @@ int trace(const TraceFlags& flags) {
   StoredModel model = load_model(flags.folder);
   model.config.dropout = 0.0;
   model.config.published_rescale |= flags.published_rescale;
-  const std::vector<TokenId> tokens = tokens_to_trace(flags);
+  const std::vector<TokenId> tokens = tokens_to_trace(flags, model.config);
   const std::vector<TokenId> targets =
       flags.targets.empty() ? std::vector<TokenId>{} : parse_ids("--targets", flags.targets);
   if (!targets.empty() && targets.size() != tokens.size()) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/token_ids.h"
 #include "spikegpt/infer/writer.h"
 
 namespace spikegpt::cli {
@@ -27,9 +28,8 @@ void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus)
              quantity(corpus.valid ? static_cast<double>(corpus.valid->size()) : 0.0),
              train_.batch_size * train_.accumulate, model_.ctx_len, name_of(gemm_precision(train_.precision)),
              static_cast<double>(trainer.memory_in_bytes()) / 1e6);
-  if (corpus.unknowns.count > 0) {
-    fmt::print(stderr, "spikegpt: the held-out text has {}\n", corpus.unknowns.describe());
-  }
+  warn_of_unknown("the text to learn from", corpus.train_unknowns, tokenizer_);
+  warn_of_unknown("the held-out text", corpus.valid_unknowns, tokenizer_);
   std::fflush(stdout);
 }
 

@@ -93,27 +93,36 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
   return make_tokenizer(options.tokenizer, text);
 }
 
-EncodedFile encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer) {
+// Hands over the tokens of all documents, and what is unknown with its place among them.
+void encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, const TokenSink& sink,
+                      const UnknownSink& unknown) {
   const bool several = source_kind(path) != SourceKind::kText;
   const std::vector<TokenId> separator = several ? separator_of(tokenizer) : std::vector<TokenId>();
-  TokenStreamBuilder builder(tokenizer.vocab_size());
-  EncodedFile encoded;
+  std::int64_t size = 0;
+  const auto append = [&](std::span<const TokenId> ids) {
+    sink(ids);
+    size += std::ssize(ids);
+  };
   for_each_document(path, check_for(tokenizer), [&](std::string_view document) {
-    encoded.unknowns.add(tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { builder.append(ids); }));
-    builder.append(separator);
+    const std::int64_t begin = size;
+    tokenizer.encode_into(document, append, [&](std::int64_t place, std::string_view example) {
+      unknown(begin + place, example);
+    });
+    append(separator);
   });
-  encoded.tokens = builder.finish();
-  return encoded;
 }
 
 void add_source(const CorpusOptions& options, const DataSource& source, TextCorpus& corpus,
                 std::vector<TokenStreamPtr>& held_out) {
   const EncodedFile data = encode_text_file(source.path, *corpus.tokenizer);
-  corpus.unknowns.add(data.unknowns);
   Split split;
   if (!corpus.valid) split.held_out = held_out_tokens(data.tokens->size(), options.valid_fraction);
   split.train = data.tokens->size() - split.held_out;
   check_window_fits(source.path, split, options.ctx_len, *corpus.tokenizer);
+  if (data.unknowns.count > 0) {
+    corpus.train_unknowns.add(count_unknown(source.path, *corpus.tokenizer, 0, split.train));
+    corpus.valid_unknowns.add(count_unknown(source.path, *corpus.tokenizer, split.train, split.held_out));
+  }
   if (split.held_out > 0) held_out.push_back(slice(data.tokens, split.train, split.held_out));
   corpus.sources.push_back({slice(data.tokens, 0, split.train), source.weight});
 }
@@ -136,18 +145,38 @@ DataSource parse_source(const std::string& text) {
   return {text.substr(0, colon), weight};
 }
 
-EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer) {
+EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
+                             std::int64_t most_tokens) {
   EncodedFile encoded;
   if (source_kind(source) == SourceKind::kIndexed) {
     encoded.tokens = IndexedDataset(source, tokenizer.vocab_size()).tokens();
   } else {
-    encoded = encode_documents(source, tokenizer);
+    TokenStreamBuilder builder(tokenizer.vocab_size());
+    encode_documents(
+        source, tokenizer, [&](std::span<const TokenId> ids) { builder.append(ids); },
+        [&](std::int64_t place, std::string_view example) {
+          if (place < most_tokens) encoded.unknowns.add(example);
+        });
+    encoded.tokens = builder.finish();
   }
+  if (encoded.tokens->size() > most_tokens) encoded.tokens = slice(encoded.tokens, 0, most_tokens);
   if (encoded.tokens->size() < 2) {
     throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
                 source.string(), encoded.tokens->size(), tokenizer.unit());
   }
   return encoded;
+}
+
+Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tokenizer, std::int64_t first,
+                       std::int64_t count) {
+  Unknowns unknowns;
+  if (count == 0 || source_kind(source) == SourceKind::kIndexed) return unknowns;
+  encode_documents(
+      source, tokenizer, [](std::span<const TokenId>) {},
+      [&](std::int64_t place, std::string_view example) {
+        if (place >= first && place < first + count) unknowns.add(example);
+      });
+  return unknowns;
 }
 
 TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer) {
@@ -156,7 +185,7 @@ TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const 
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);
   if (!options.valid.empty()) {
     EncodedFile valid = encode_text_file(options.valid, *corpus.tokenizer);
-    corpus.unknowns = std::move(valid.unknowns);
+    corpus.valid_unknowns = std::move(valid.unknowns);
     corpus.valid = std::move(valid.tokens);
   }
   std::vector<TokenStreamPtr> held_out;

@@ -1,6 +1,7 @@
 // From text or tokens in files to what a model learns from and what it is tested on.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -36,7 +37,8 @@ struct TextCorpus {
   std::shared_ptr<const Tokenizer> tokenizer;
   TokenStreamPtr train;                 // all sources one behind the other
   TokenStreamPtr valid;                 // nullptr when nothing is held out
-  Unknowns unknowns;                    // of all texts together
+  Unknowns train_unknowns;              // what of `train` the vocabulary lacks
+  Unknowns valid_unknowns;              // and of `valid`
   std::vector<WeightedStream> sources;  // the parts of `train`, for a WindowSampler
 };
 
@@ -46,11 +48,17 @@ struct TextCorpus {
 TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 // One source with a tokenizer that exists, for evaluation. The same checks but for length: at least
-// two tokens, one to read and one to predict.
+// two tokens, one to read and one to predict. With `most_tokens` only so many from the start; the unknowns
+// are theirs.
 struct EncodedFile {
   TokenStreamPtr tokens;
   Unknowns unknowns;
 };
-EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer);
+EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
+                             std::int64_t most_tokens = INT64_MAX);
+
+// What is unknown of tokens [first, first + count) of a source: reads it again.
+Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tokenizer, std::int64_t first,
+                       std::int64_t count);
 
 }  // namespace spikegpt

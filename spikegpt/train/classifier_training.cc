@@ -29,16 +29,28 @@ ClassifierBatch make_batch(const EncodedSet& set, std::span<const std::size_t> w
 EncodedSet encode_labelled(const LabelledSet& set, const Tokenizer& tokenizer, std::int64_t longest) {
   EncodedSet encoded;
   for (const Example& example : set.examples) {
-    Encoding text = tokenizer.encode(example.text);
-    if (std::ssize(text.ids) > longest) {
-      text.ids.resize(static_cast<std::size_t>(longest));
+    std::vector<TokenId> ids;
+    Unknowns unknowns;
+    tokenizer.encode_into(
+        example.text, [&](std::span<const TokenId> more) { ids.insert(ids.end(), more.begin(), more.end()); },
+        [&](std::int64_t place, std::string_view unknown) {
+          if (place < longest) unknowns.add(unknown);
+        });
+    if (std::ssize(ids) > longest) {
+      ids.resize(static_cast<std::size_t>(longest));
       ++encoded.cut;
     }
-    for (const std::string& unknown : text.unknown_examples) encoded.unknowns.add(std::string_view(unknown));
-    encoded.texts.push_back(std::move(text.ids));
+    encoded.texts.push_back(std::move(ids));
+    encoded.unknowns.push_back(std::move(unknowns));
     encoded.labels.push_back(example.label);
   }
   return encoded;
+}
+
+Unknowns unknowns_of(const EncodedSet& set, std::span<const std::size_t> which) {
+  Unknowns unknowns;
+  for (const std::size_t i : which) unknowns.add(set.unknowns[i]);
+  return unknowns;
 }
 
 std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const std::size_t> which,

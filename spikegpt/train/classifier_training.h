@@ -16,11 +16,13 @@ struct EncodedSet {
   std::vector<std::vector<TokenId>> texts;
   std::vector<std::int32_t> labels;
   std::int64_t cut = 0;  // texts longer than the limit
-  Unknowns unknowns;
+  std::vector<Unknowns> unknowns;  // of each text, as far as it is read
 };
 
 // At most `longest` tokens of each text.
 EncodedSet encode_labelled(const LabelledSet& set, const Tokenizer& tokenizer, std::int64_t longest);
+// Of texts `which` together.
+Unknowns unknowns_of(const EncodedSet& set, std::span<const std::size_t> which);
 
 // Texts `which` of the set, those of like length together; every one is in exactly one batch. `seed` draws another
 // order and other neighbours; 0 = longest first.

@@ -12,10 +12,10 @@ namespace {
 
 bool has_row_per_token(std::string_view name) { return name == "emb.weight" || name == "head.weight"; }
 
-// For every token of `to`, the token of `from` that stands for the same bytes and has one of the `rows`, or -1.
-std::vector<TokenId> token_map(const Tokenizer& from, std::int64_t rows, const Tokenizer& to) {
+// For every token of `to`, the token of `from` that stands for the same bytes, or -1.
+std::vector<TokenId> token_map(const Tokenizer& from, const Tokenizer& to) {
   std::unordered_map<std::string_view, TokenId> known;
-  for (TokenId id = 0; id < std::min(from.vocab_size(), rows); ++id) known.try_emplace(from.token_bytes(id), id);
+  for (TokenId id = 0; id < from.vocab_size(); ++id) known.try_emplace(from.token_bytes(id), id);
   std::vector<TokenId> map(static_cast<std::size_t>(to.vocab_size()), -1);
   for (std::size_t id = 0; id < map.size(); ++id) {
     const auto found = known.find(to.token_bytes(static_cast<TokenId>(id)));
@@ -36,8 +36,8 @@ class Starter {
  public:
   Starter(const std::filesystem::path& folder, const Tokenizer& tokenizer, Trainer& trainer)
       : folder_(folder), source_(load_model(folder)), source_layout_(source_.config), trainer_(trainer) {
-    const auto theirs = load_tokenizer(folder);
-    if (!is_same(*theirs, tokenizer)) map_ = token_map(*theirs, source_.config.vocab_size, tokenizer);
+    const auto theirs = load_tokenizer(folder, source_.config.vocab_size);
+    if (!is_same(*theirs, tokenizer)) map_ = token_map(*theirs, tokenizer);
   }
 
   void take(const ParameterInfo& info) {

@@ -42,7 +42,8 @@ TEST_F(TextCorpusTest, SplitsOffTheEnd) {
   ASSERT_EQ(corpus.valid->size(), 4);
   EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.train)), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ");
   EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.valid)), "KLMN");
-  EXPECT_EQ(corpus.unknowns.count, 0);
+  EXPECT_EQ(corpus.train_unknowns.count, 0);
+  EXPECT_EQ(corpus.valid_unknowns.count, 0);
 }
 
 TEST_F(TextCorpusTest, HoldsOutNothingOrAFewAtLeast) {
@@ -60,7 +61,28 @@ TEST_F(TextCorpusTest, ASeparateFileKeepsTheTokenizer) {
   EXPECT_EQ(corpus.tokenizer->vocab_size(), 4);
   EXPECT_EQ(corpus.train->size(), 10);
   EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.valid)), "cab  ");
-  EXPECT_EQ(corpus.unknowns.count, 2);
+  EXPECT_EQ(corpus.train_unknowns.count, 0);
+  EXPECT_EQ(corpus.valid_unknowns.count, 2);
+}
+
+TEST_F(TextCorpusTest, UnknownCharactersCountWhereTheyAre) {
+  const std::shared_ptr<const Tokenizer> letters = make_tokenizer("chars", "abcdefghij ");
+  const auto count = [&](const std::string& text) {
+    CorpusOptions halves = options(text);
+    halves.valid_fraction = 0.5;
+    const TextCorpus corpus = load_text_corpus(halves, letters);
+    return std::pair{corpus.train_unknowns.count, corpus.valid_unknowns.count};
+  };
+  EXPECT_EQ(count("abcdefghijabcdefghij"), (std::pair<std::int64_t, std::int64_t>{0, 0}));
+  EXPECT_EQ(count("abcdefghiXYbcdefghiZ"), (std::pair<std::int64_t, std::int64_t>{1, 2}));
+  const auto file = write("odd.txt", "abXdefYhij");
+  EXPECT_EQ(encode_text_file(file, *letters).unknowns.count, 2);
+  EXPECT_EQ(encode_text_file(file, *letters, 6).unknowns.count, 1);
+  EXPECT_EQ(encode_text_file(file, *letters, 7).unknowns.count, 2);
+  EXPECT_EQ(encode_text_file(file, *letters, 2).unknowns.count, 0);
+  EXPECT_EQ(encode_text_file(file, *letters, 6).tokens->size(), 6);
+  EXPECT_EQ(count_unknown(file, *letters, 2, 1).examples, (std::vector<std::string>{"'X' (U+0058)"}));
+  EXPECT_EQ(count_unknown(file, *letters, 3, 3).count, 0);
 }
 
 TEST_F(TextCorpusTest, AGivenTokenizerIsUsed) {
@@ -99,7 +121,7 @@ TEST_F(TextCorpusTest, RefusesWhatIsNoText) {
 TEST_F(TextCorpusTest, ATokenizerThatExistsToleratesStrayBytesOnly) {
   const std::shared_ptr<const Tokenizer> chars = make_tokenizer("chars", "abc ");
   const std::string mostly = std::string(400, 'a') + "\xE9";
-  EXPECT_EQ(load_text_corpus(options(mostly), chars).unknowns.count, 1);
+  EXPECT_EQ(load_text_corpus(options(mostly), chars).valid_unknowns.count, 1);
   expect_error(ErrorKind::kInvalidArgument, {"not UTF-8", "byte 3"},
                [&] { load_text_corpus(options("abc\xE9\xE8\xE7"), chars); });
 }
