@@ -2,17 +2,17 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/token_ids.h"
+#include "spikegpt/cli/whole_input.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/infer/open_model.h"
+#include "spikegpt/infer/state_file.h"
 #include "spikegpt/infer/writer.h"
 #include "spikegpt/core/error.h"
-#include "spikegpt/core/files.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -21,14 +21,20 @@ struct GenerateFlags {
   explicit GenerateFlags(CLI::App& app) : sampler(app, "Choice of tokens") {
     app.add_option("model", folder, "folder of the model")->required();
     prompt_option = app.add_option("--prompt", prompt, "what the text begins with");
-    app.add_option("--prompt-file", prompt_file, "read the prompt from a file; - = standard input");
+    app.add_option("--prompt-file", prompt_file, "read the prompt from a file or pipe; - = standard input");
     app.add_option("--tokens", tokens, "how many tokens to write")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
     app.add_option("--stop", stop, "end before this text; may be given several times");
     app.add_option("--type", type, "weights in memory: f32, bf16, int8 or int4; without it as stored");
-    app.add_option("--load-state", load_state, "go on behind what this state has read");
-    app.add_option("--save-state", save_state, "keep what was read and written, for --load-state");
+    app.add_option(
+        "--load-state", load_state,
+        "go on exactly where this text stopped, behind a prompt if one is given, with its settings but for "
+        "those given anew");
+    app.add_option(
+        "--save-state", save_state,
+        "keep where the text stands, for --load-state; what is not yet a whole character, or may begin a "
+        "stop text, is written when it goes on");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_option(
@@ -57,15 +63,25 @@ struct GenerateFlags {
   FieldFlags<SamplerConfig> sampler;
 };
 
-std::string read_prompt(const GenerateFlags& flags) {
+// A file's text as a model of text learns it: a byte order mark is no part of it, and lines end in a line
+// feed.
+std::string without_mark(std::string text, const Tokenizer& tokenizer) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  if (tokenizer.kind() == "bytes") return text;
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') plain += text[i];
+  }
+  return plain;
+}
+
+std::string read_prompt(const GenerateFlags& flags, const Tokenizer& tokenizer) {
   if (!flags.prompt_file.empty() && flags.prompt_given()) {
     throw Error(ErrorKind::kInvalidArgument, "give --prompt or --prompt-file, not both");
   }
-  const bool piped = !flags.prompt_given() && flags.prompt_file.empty() && isatty(STDIN_FILENO) == 0;
-  if (flags.prompt_file == "-" || piped) {
-    return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  }
-  return flags.prompt_file.empty() ? flags.prompt : read_text(flags.prompt_file);
+  if (flags.prompt_given()) return flags.prompt;
+  if (flags.prompt_file.empty() && isatty(STDIN_FILENO) != 0) return {};
+  return without_mark(read_whole_input(flags.prompt_file.empty() ? "-" : flags.prompt_file), tokenizer);
 }
 
 void print_report(const WritingReport& report, const Session& session, const Tokenizer& tokenizer) {
@@ -79,15 +95,6 @@ void print_report(const WritingReport& report, const Session& session, const Tok
     fmt::print(stderr, ", {:.1f} % of the neurons firing", 100.0 * session.firing_rate());
   }
   fmt::print(stderr, "]\n");
-}
-
-void warn_of_unknown(const WritingReport& report, const Tokenizer& tokenizer) {
-  if (report.unknown == 0) return;
-  Unknowns unknowns;
-  unknowns.count = report.unknown;
-  for (const std::string& example : report.unknown_examples) unknowns.examples.push_back(example);
-  fmt::print(stderr, "spikegpt: the prompt has {}, replaced by \"{}\"\n", unknowns.describe(),
-             tokenizer.decode(std::vector<TokenId>{tokenizer.encode(" ").ids.at(0)}));
 }
 
 // Bytes that are no whole character stand as U+FFFD; the id says which.
@@ -122,46 +129,80 @@ int useful_threads(const PackedModel& model) {
   return model.size_in_bytes() < kSmallModel ? 1 : 0;
 }
 
-int generate(const GenerateFlags& flags, const std::function<void(int)>& set_threads) {
+// The text that --load-state names, or a new one.
+SavedText saved_text(const GenerateFlags& flags, const PackedModel& model) {
+  if (!flags.load_state.empty()) return load_state(flags.load_state, model);
+  return {{RecurrentState(model.config(), 1)}, {}};
+}
+
+// Settings of the command line; those that were not given are the saved text's.
+WritingOptions writing_options(const GenerateFlags& flags, const WritingState& saved,
+                               const Tokenizer& tokenizer) {
   WritingOptions options;
-  options.prompt = read_prompt(flags);
-  options.tokens = flags.tokens;
-  options.stop = flags.stop;
+  options.sampler = saved.sampler;
   flags.sampler.apply(options.sampler);
-  validate(options.sampler);
-  const PackedModel model = open_model(flags.folder, {flags.type, flags.published_rescale});
-  const auto tokenizer = load_tokenizer(flags.folder);
-  if (tokenizer->vocab_size() > model.config().vocab_size) {
-    throw Error(ErrorKind::kCorruptFile, "{}: the tokenizer has {} tokens, the model's vocabulary {}",
-                flags.folder.string(), tokenizer->vocab_size(), model.config().vocab_size);
+  options.stop = flags.stop.empty() ? saved.stop : flags.stop;
+  if (flags.logprobs < 0) return options;
+  options.on_token = [&flags, &tokenizer](TokenId token, std::span<const float> logits, bool given) {
+    if (!given || !flags.no_echo) print_token(tokenizer, token, logits, given, flags.logprobs);
+  };
+  return options;
+}
+
+// What may surprise in a text that goes on from a state.
+void warn_of_state(const GenerateFlags& flags, const SavedText& saved, const WritingReport& report,
+                   bool prompted) {
+  const std::string name = flags.load_state.string();
+  if (report.had_ended) {
+    fmt::print(stderr,
+               "spikegpt: the text in {} has ended; give a prompt to go on behind it, or another --stop\n",
+               name);
   }
-  set_threads(useful_threads(model));
-  install_stop_handler();
-  Session session(model);
-  if (!flags.load_state.empty()) session.set_state(load_state(flags.load_state, model));
+  if (saved.session.tokens_read > 0 && saved.writing.pending.empty() && !prompted) {
+    fmt::print(
+        stderr,
+        "spikegpt: {} is of an earlier version, which did not keep the last token: the text goes on behind a "
+        "line break in its place\n",
+        name);
+  }
+}
+
+// Writes the text to standard output.
+WritingReport write(const GenerateFlags& flags, const std::string& prompt, TextWriter& writer,
+                    const Tokenizer& tokenizer) {
   const bool as_text = flags.logprobs < 0;
-  if (!as_text) {
-    options.on_token = [&, left = static_cast<std::int64_t>(prompt_tokens(*tokenizer, options.prompt).ids.size())](
-                           TokenId token, std::span<const float> logits) mutable {
-      const bool is_prompt = left-- > 0;
-      if (is_prompt && flags.no_echo) return;
-      print_token(*tokenizer, token, logits, is_prompt, flags.logprobs);
-    };
-  }
-  if (as_text && !flags.no_echo) fmt::print("{}", options.prompt);
-  std::fflush(stdout);
-  const WritingReport report =
-      write_text(session, *tokenizer, options, stop_requested(), [&](const std::string& piece) {
-        if (!as_text) return;
-        std::fwrite(piece.data(), 1, piece.size(), stdout);
-        std::fflush(stdout);
-      });
-  if (as_text) fmt::print("\n");
-  std::fflush(stdout);
-  warn_of_unknown(report, *tokenizer);
-  if (!flags.save_state.empty()) save_state(flags.save_state, model, session.state());
+  const auto print = [&](const std::string& piece) {
+    if (!as_text) return;
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+  };
+  const Unknowns unknowns = writer.give(prompt, stop_requested(), print);
+  if (!flags.no_echo) print(prompt);
+  const WritingReport report = writer.write(flags.tokens, stop_requested(), print);
+  if (flags.save_state.empty()) writer.finish(print);
+  print("\n");
+  warn_of_unknown("the prompt", unknowns, tokenizer);
+  return report;
+}
+
+int generate(const GenerateFlags& flags, const std::function<void(int)>& set_threads) {
+  SamplerConfig chosen;
+  flags.sampler.apply(chosen);
+  validate(chosen);
+  install_stop_handler();
+  const PackedModel model = open_model(flags.folder, {flags.type, flags.published_rescale});
+  const auto tokenizer = load_tokenizer(flags.folder, model.config().vocab_size);
+  const std::string prompt = read_prompt(flags, *tokenizer);
+  set_threads(useful_threads(model));
+  const SavedText saved = saved_text(flags, model);
+  Session session(model);
+  session.set_state(saved.session);
+  TextWriter writer(session, *tokenizer, writing_options(flags, saved.writing, *tokenizer), saved.writing);
+  const WritingReport report = write(flags, prompt, writer, *tokenizer);
+  warn_of_state(flags, saved, report, !prompt.empty());
+  if (!flags.save_state.empty()) save_state(flags.save_state, model, session.state(), writer.state());
   if (!flags.quiet) print_report(report, session, *tokenizer);
-  return stop_requested() ? 130 : 0;
+  return stop_requested() ? kInterrupted : 0;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 #include "spikegpt/cli/command.h"
@@ -58,11 +59,14 @@ std::string TrainDisplay::sample(std::int64_t step, const float* parameters) {
   const PackedModel packed(model_, parameters, default_pack_options(model_, WeightType::kF32));
   Session session(packed);
   WritingOptions options;
-  options.prompt = sample_prompt_;
-  options.tokens = train_.sample_tokens;
   options.sampler.seed = train_.seed;
+  TextWriter writer(session, tokenizer_, options);
   std::string text = sample_prompt_;
-  write_text(session, tokenizer_, options, stop_requested(), [&](const std::string& piece) { text += piece; });
+  const std::atomic<bool> never = false;  // a prompt this short
+  const auto add = [&](const std::string& piece) { text += piece; };
+  writer.give(sample_prompt_, never, add);
+  writer.write(train_.sample_tokens, stop_requested(), add);
+  writer.finish(add);
   std::string indented = "  | ";
   for (const char c : text) {
     if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') continue;

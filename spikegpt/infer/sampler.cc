@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "spikegpt/core/error.h"
 
@@ -10,12 +11,16 @@ void validate(const SamplerConfig& c) {
   check_setting(c.temperature >= 0.0 && c.temperature <= 100.0, "temperature", c.temperature, "0 to 100");
   check_setting(c.top_p > 0.0 && c.top_p <= 1.0, "top_p", c.top_p, "a probability above 0, at most 1");
   check_setting(c.top_k >= 0, "top_k", c.top_k, "0 or more");
-  check_setting(c.repetition_penalty > 0.0, "repetition_penalty", c.repetition_penalty, "a positive number");
+  check_setting(std::isfinite(c.repetition_penalty) && c.repetition_penalty > 0.0, "repetition_penalty",
+                c.repetition_penalty, "a positive number");
   check_setting(c.repetition_window >= 0, "repetition_window", c.repetition_window, "0 or more");
 }
 
-Sampler::Sampler(const SamplerConfig& config) : config_(config), random_(config.seed, RandomPurpose::kSampling) {
+Sampler::Sampler(const SamplerConfig& config, const SamplerState& state)
+    : config_(config), random_(config.seed, RandomPurpose::kSampling) {
   validate(config);
+  random_.set_counter(state.random_counter);
+  for (const std::int32_t token : state.recent) observe(token);
 }
 
 void Sampler::observe(std::int32_t token) {
@@ -38,6 +43,7 @@ void Sampler::penalise(std::span<const float> logits) {
   if (config_.repetition_penalty == 1.0) return;
   const auto penalty = static_cast<float>(config_.repetition_penalty);
   for (const std::int32_t token : recent_) {
+    if (!std::in_range<std::size_t>(token) || static_cast<std::size_t>(token) >= logits.size()) continue;
     const float logit = logits[static_cast<std::size_t>(token)];
     candidates_[static_cast<std::size_t>(token)].logit = logit > 0.0f ? logit / penalty : logit * penalty;
   }

@@ -34,16 +34,25 @@ struct SamplerConfig {
 // Throws Error (kInvalidArgument) that names the key, its value and what is expected.
 void validate(const SamplerConfig& config);
 
+// What a sampler remembers.
+struct SamplerState {
+  std::uint64_t random_counter = 0;  // numbers drawn
+  std::vector<std::int32_t> recent;  // tokens that the repetition penalty looks at, the oldest first
+};
+
 // Draws tokens. The order of the public code: penalty, top-k, top-p, then the temperature as p^(1/temperature)
 // on what is left (SPEC.md 9).
 class Sampler {
  public:
-  explicit Sampler(const SamplerConfig& config);
+  explicit Sampler(const SamplerConfig& config, const SamplerState& state = {});
 
   // logits [V]. Remembers the token for the repetition penalty. Throws Error (kDiverged) when one is not finite.
   std::int32_t sample(std::span<const float> logits);
   // Tells it of a token it did not draw: the prompt.
   void observe(std::int32_t token);
+
+  const SamplerConfig& config() const noexcept { return config_; }
+  SamplerState state() const { return {random_.counter(), {recent_.begin(), recent_.end()}}; }
 
  private:
   struct Candidate {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,11 +18,6 @@ struct SessionState {
   RecurrentState memory;  // of one sequence
   std::int64_t tokens_read = 0;
 };
-
-// Writes and reads a state as one safetensors file (docs/formats.md), with the fingerprint of the model that made it.
-// Reading throws Error: kNotFound, kIo, kCorruptFile, and kInvalidArgument for the state of another model.
-void save_state(const std::filesystem::path& path, const PackedModel& model, const SessionState& state);
-SessionState load_state(const std::filesystem::path& path, const PackedModel& model);
 
 // One text being read. Time and memory per token do not depend on how much was read before. Feeding tokens one by
 // one, in chunks, or as one text of a batch gives the same logits and the same state, bit for bit.

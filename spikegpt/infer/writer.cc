@@ -2,118 +2,125 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
-#include "spikegpt/text/streaming_decoder.h"
+#include "spikegpt/core/error.h"
 
 namespace spikegpt {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+constexpr std::int64_t kChunk = 256;  // bounds the logits held at once, and how long a request to stop waits
 
-// Passes text on, except that a stop string ends it and what could become one waits.
-class StopFilter {
- public:
-  StopFilter(const std::vector<std::string>& stops, const std::function<void(const std::string&)>& emit)
-      : stops_(stops), emit_(emit) {}
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
-  // Returns false when a stop string was met.
-  bool push(const std::string& text) {
-    held_ += text;
-    std::size_t end = std::string::npos;
-    for (const std::string& stop : stops_) {
-      if (!stop.empty()) end = std::min(end, held_.find(stop));
-    }
-    if (end != std::string::npos) {
-      held_.resize(end);
-      flush();
-      return false;
-    }
-    const std::size_t safe = held_.size() - waiting();
-    if (safe > 0) emit_(held_.substr(0, safe));
-    held_.erase(0, safe);
-    return true;
-  }
-  void flush() {
-    if (!held_.empty()) emit_(held_);
-    held_.clear();
-  }
-
- private:
-  // Length of the longest end of `held_` that begins a stop string.
-  std::size_t waiting() const {
-    std::size_t longest = 0;
-    for (const std::string& stop : stops_) {
-      for (std::size_t size = std::min(stop.size(), held_.size()); size > longest; --size) {
-        if (held_.compare(held_.size() - size, size, stop, 0, size) == 0) longest = size;
-      }
-    }
-    return longest;
-  }
-
-  const std::vector<std::string>& stops_;
-  const std::function<void(const std::string&)>& emit_;
-  std::string held_;
-};
-
-// Returns the logits for the token behind the prompt; valid until the session reads on.
-std::span<const float> read_prompt(Session& session, std::span<const TokenId> prompt, const TokenObserver& on_token) {
-  if (!on_token) return session.feed(prompt);
-  constexpr std::size_t kChunk = 256;  // bounds the logits held at once
-  std::span<const float> before;
-  for (std::size_t first = 0; first < prompt.size(); first += kChunk) {
-    const auto chunk = prompt.subspan(first, std::min(kChunk, prompt.size() - first));
-    on_token(chunk[0], before);
-    if (chunk.size() > 1) {
-      const std::vector<float> logits = session.feed_all(chunk.first(chunk.size() - 1));
-      const std::size_t V = logits.size() / (chunk.size() - 1);
-      for (std::size_t i = 1; i < chunk.size(); ++i) on_token(chunk[i], {logits.data() + (i - 1) * V, V});
-    }
-    before = session.feed(chunk.last(1));
-  }
-  return before;
+// What an empty text begins with: it is not the user's, so what the vocabulary lacks of it is not reported.
+std::vector<TokenId> stand_in(const Tokenizer& tokenizer) {
+  if (const auto end = tokenizer.end_of_text()) return {*end};
+  std::vector<TokenId> line_feed = tokenizer.encode("\n").ids;
+  return line_feed.empty() ? std::vector<TokenId>{0} : line_feed;
 }
 
 }  // namespace
 
-Encoding prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
-  Encoding encoding = tokenizer.encode(prompt);
-  if (!encoding.ids.empty()) return encoding;
-  if (const auto end = tokenizer.end_of_text()) return {{*end}, 0, {}};
-  // What stands in for a prompt is not the user's: characters that it lacks are not reported.
-  encoding.ids = tokenizer.encode("\n").ids;
-  return encoding;
+TextWriter::TextWriter(Session& session, const Tokenizer& tokenizer, WritingOptions options,
+                       const WritingState& state)
+    : session_(&session),
+      tokenizer_(&tokenizer),
+      on_token_(std::move(options.on_token)),
+      sampler_(options.sampler, state.drawn),
+      decoder_(tokenizer, state.unfinished),
+      filter_(std::move(options.stop), state.held),
+      pending_(state.pending),
+      ended_(state.ended) {}
+
+Unknowns TextWriter::give(const std::string& text, const std::atomic<bool>& stop, const TextSink& emit) {
+  std::vector<TokenId> tokens;
+  const Unknowns unknowns = tokenizer_->encode_into(text, [&](std::span<const TokenId> ids) {
+    if (stop) throw Error(ErrorKind::kCancelled, "interrupted while the prompt was turned into tokens");
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+  });
+  if (tokens.empty()) return unknowns;
+  filter_.flush(emit);
+  const std::string before = decoder_.pass(text);
+  if (!before.empty()) emit(before);
+  append(tokens);
+  ended_ = false;
+  return unknowns;
 }
 
-WritingReport write_text(Session& session, const Tokenizer& tokenizer, const WritingOptions& options,
-                         const std::atomic<bool>& stop, const std::function<void(const std::string&)>& emit) {
-  WritingReport report;
-  Sampler sampler(options.sampler);
-  const Encoding prompt = prompt_tokens(tokenizer, options.prompt);
-  report.prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
-  report.unknown = prompt.unknown;
-  report.unknown_examples = prompt.unknown_examples;
-  for (const TokenId token : prompt.ids) sampler.observe(token);
-  const double start = now();
-  std::span<const float> logits = read_prompt(session, prompt.ids, options.on_token);
-  report.prompt_seconds = now() - start;
+void TextWriter::append(std::span<const TokenId> tokens) {
+  if (unread() == 0 && on_token_) on_token_(tokens.front(), {}, true);
+  pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+  for (const TokenId token : tokens) sampler_.observe(token);
+}
 
-  // A vocabulary may be larger than the tokenizer's, for round sizes: what has no text is never chosen.
-  const auto speakable = static_cast<std::size_t>(tokenizer.vocab_size());
-  StreamingDecoder decoder(tokenizer);
-  StopFilter filter(options.stop, emit);
-  bool going = true;
-  while (going && report.new_tokens < options.tokens && !stop) {
-    const TokenId token = sampler.sample(logits.first(std::min(logits.size(), speakable)));
-    if (options.on_token) options.on_token(token, logits);
-    if (token == tokenizer.end_of_text()) break;
-    ++report.new_tokens;
-    going = filter.push(decoder.push(token));
-    if (going && report.new_tokens < options.tokens) logits = session.feed({&token, 1});
+void TextWriter::read_all_but_last(const std::atomic<bool>& stop) {
+  while (unread() > 1 && !stop) {
+    const auto count = static_cast<std::size_t>(std::min(unread() - 1, kChunk));
+    const auto chunk = std::span<const TokenId>(pending_).subspan(next_, count);
+    if (on_token_) {
+      const std::vector<float> logits = session_->feed_all(chunk);
+      const std::size_t V = logits.size() / count;
+      for (std::size_t i = 0; i < count; ++i)
+        on_token_(pending_[next_ + i + 1], {logits.data() + i * V, V}, true);
+    } else {
+      session_->feed(chunk);
+    }
+    next_ += count;
   }
-  if (going) filter.push(decoder.finish());
-  filter.flush();
+}
+
+WritingReport TextWriter::write(std::int64_t tokens, const std::atomic<bool>& stop, const TextSink& emit) {
+  WritingReport report;
+  const double start = now();
+  if (unread() == 0) append(stand_in(*tokenizer_));
+  report.had_ended = ended_ || !filter_.push("", emit);
+  bool going = !report.had_ended;
+  const std::int64_t first = unread();
+  if (going) read_all_but_last(stop);
+  report.prompt_tokens = first - unread();
+  report.prompt_seconds = now() - start;
+  // A vocabulary may be larger than the tokenizer's, for round sizes: what has no text is never chosen.
+  const auto speakable = static_cast<std::size_t>(tokenizer_->vocab_size());
+  while (going && report.new_tokens < tokens && !stop) {
+    const std::span<const float> logits = session_->feed({pending_.data() + next_, 1});
+    if (report.new_tokens == 0) {
+      ++report.prompt_tokens;
+      report.prompt_seconds = now() - start;
+    }
+    const TokenId token = sampler_.sample(logits.first(std::min(logits.size(), speakable)));
+    if (on_token_) on_token_(token, logits, false);
+    pending_.assign(1, token);
+    next_ = 0;
+    ended_ = token == tokenizer_->end_of_text();
+    if (ended_) {
+      finish(emit);
+      break;
+    }
+    ++report.new_tokens;
+    going = filter_.push(decoder_.push(token), emit);
+  }
   report.seconds = now() - start - report.prompt_seconds;
   return report;
+}
+
+void TextWriter::finish(const TextSink& emit) {
+  if (filter_.push("", emit)) filter_.push(decoder_.finish(), emit);
+  filter_.flush(emit);
+}
+
+WritingState TextWriter::state() const {
+  WritingState state;
+  state.pending.assign(pending_.begin() + static_cast<std::ptrdiff_t>(next_), pending_.end());
+  state.ended = ended_;
+  state.sampler = sampler_.config();
+  state.drawn = sampler_.state();
+  state.stop = filter_.stops();
+  state.held = filter_.held();
+  state.unfinished = decoder_.unfinished();
+  return state;
 }
 
 }  // namespace spikegpt

@@ -207,7 +207,7 @@ TEST_F(GenerateTest, ImpossibleValuesAreRefused) {
   expect_refused(run({"generate", "model", "--prompt", "a", "--prompt-file", "text.txt"}), 1,
                  {"--prompt or --prompt-file"});
   expect_refused(run({"generate", "model", "--prompt-file", "none.txt"}), 1, {"none.txt", "No such file"});
-  expect_refused(run({"generate", "model", "--prompt-file", "model"}), 1, {"model is not a regular file"});
+  expect_refused(run({"generate", "model", "--prompt-file", "model"}), 1, {"model is a folder"});
 }
 
 }  // namespace

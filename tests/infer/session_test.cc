@@ -11,6 +11,7 @@
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/infer/prompt_cache.h"
+#include "spikegpt/infer/state_file.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/parameters.h"
 #include "tests/support/model_case.h"
@@ -197,7 +198,7 @@ TEST_P(SessionTest, AStateComesBackFromItsFile) {
   Session session(model());
   session.feed(random_text(20));
   save_state(path, model(), session.state());
-  const SessionState loaded = load_state(path, model());
+  const SessionState loaded = load_state(path, model()).session;
   EXPECT_EQ(loaded.tokens_read, 20);
   EXPECT_EQ(memory_of(loaded), memory_of(session.state()));
 
