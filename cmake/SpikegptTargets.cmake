@@ -45,11 +45,15 @@ endfunction()
 function(spikegpt_test name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*_test.cc)
   if(sources)
+    # Those that reach the kernels obey SPIKEGPT_SIMD, as the program does.
+    if(name MATCHES "^(kernels|model|train|infer|energy|cli|end_to_end)$")
+      list(APPEND sources ${CMAKE_SOURCE_DIR}/tests/support/obey_environment.cc)
+    endif()
     add_executable(test_${name} ${sources})
     spikegpt_compile_options(test_${name})
     target_link_libraries(test_${name} PRIVATE ${ARGN} test_places GTest::gtest_main)
     gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600
                          ENVIRONMENT OMP_WAIT_POLICY=passive
-                         TEST_PREFIX "${name}." WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+                         LABELS ${name} TEST_PREFIX "${name}." WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
 endfunction()

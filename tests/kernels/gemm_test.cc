@@ -1,7 +1,9 @@
 #include "spikegpt/kernels/gemm.h"
 
 #include <gtest/gtest.h>
+#include <sys/time.h>
 
+#include <csignal>
 #include <thread>
 
 #include "tests/kernels/kernel_case.h"
@@ -190,6 +192,46 @@ TYPED_TEST(Gemm, ThreadsDoNotChangeTheBits) {
   set_thread_count(1);
 }
 
+volatile std::sig_atomic_t ticks = 0;
+extern "C" void use_stack(int) {
+  volatile char frame[4096];
+  for (volatile char& byte : frame) byte = 1;
+  ticks = ticks + 1;
+}
+
+// As in a program that has a profiler, or Python around it: the engine is a guest there.
+TYPED_TEST(Gemm, SignalsDoNotChangeTheBits) {
+  using A = typename TypeParam::Operand;
+  using Y = typename TypeParam::Result;
+  SKIP_WITHOUT(A);
+  RandomStream random = random_stream(99);
+  const LinearShape shape{256, 62, 64};
+  const Guarded<float> weight = normal_values<float>(random, shape.out * shape.in);
+  const Guarded<A> x = normal_values<A>(random, shape.rows * shape.in);
+  const Guarded<A> d_y = normal_values<A>(random, shape.rows * shape.out);
+  const auto run = [&] {
+    PackedWeight packed(shape.out, shape.in, WeightUse::kForward, precision_of<A>());
+    packed.pack(weight.data());
+    const Guarded<Y> y(shape.rows * shape.out);
+    const Guarded<float> d_weight(shape.out * shape.in);
+    packed.multiply(shape.rows, x.data(), y.data());
+    weight_gradient(shape, d_y.data(), x.data(), d_weight.data(), false);
+    return Outputs{{"y", floats(y)}, {"d_weight", floats(d_weight)}};
+  };
+  const Outputs quiet = run();
+  const auto before = std::signal(SIGALRM, use_stack);
+  const itimerval often = {{0, 500}, {0, 500}};
+  setitimer(ITIMER_REAL, &often, nullptr);
+  ticks = 0;
+  while (ticks < 40) {
+    expect_same_bits(quiet, run(), "under signals");
+    if (testing::Test::HasFailure()) break;
+  }
+  const itimerval never = {};
+  setitimer(ITIMER_REAL, &never, nullptr);
+  std::signal(SIGALRM, before);
+}
+
 TEST(Gemm, SeveralThreadsMayMultiplyAtOnce) {
   RandomStream random = random_stream(96);
   const Guarded<float> weight = normal_values<float>(random, 64 * 65);
@@ -209,6 +251,35 @@ TEST(Gemm, SeveralThreadsMayMultiplyAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const Guarded<float>& result : results) EXPECT_EQ(floats(result), floats(alone));
+}
+
+// The products of float32 under every instruction set of this CPU. With fused multiply-adds all give the same bits.
+TEST(Gemm, InstructionSetsAgree) {
+  RandomStream random = random_stream(98);
+  const LinearShape shape{530, 77, 301};
+  const Guarded<float> weight = normal_values<float>(random, shape.out * shape.in);
+  const Guarded<float> x = normal_values<float>(random, shape.rows * shape.in);
+  const Guarded<float> d_y = normal_values<float>(random, shape.rows * shape.out);
+  std::map<std::string, Outputs> results;
+  for (const char* target : {"avx512", "avx2", "baseline"}) {
+    try {
+      set_simd_target(target);
+    } catch (const Error&) {
+      continue;
+    }
+    expect_multiply<float, float>({65, 130}, 17, WeightUse::kForward, Epilogue::kSquaredRelu);
+    expect_weight_gradient<float>({300, 33, 65}, true);
+    PackedWeight packed(shape.out, shape.in, WeightUse::kForward, GemmPrecision::kF32);
+    packed.pack(weight.data());
+    const Guarded<float> y(shape.rows * shape.out);
+    const Guarded<float> d_weight(shape.out * shape.in);
+    packed.multiply(shape.rows, x.data(), y.data());
+    weight_gradient(shape, d_y.data(), x.data(), d_weight.data(), false);
+    results[target] = {{"y", floats(y)}, {"d_weight", floats(d_weight)}};
+  }
+  set_simd_target("best");
+  ASSERT_TRUE(results.contains("baseline"));
+  if (results.contains("avx512")) expect_same_bits(results["avx2"], results["avx512"], "AVX2 and AVX-512");
 }
 
 TEST(Gemm, PackingAgainReplacesTheWeight) {

@@ -9,5 +9,7 @@ namespace spikegpt::test {
 std::filesystem::path source_folder();
 // The program `spikegpt` of this build.
 std::filesystem::path program_file();
+// tick.cc, to be preloaded.
+std::filesystem::path tick_file();
 
 }  // namespace spikegpt::test
