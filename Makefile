@@ -22,7 +22,8 @@ define run_tests
 	exit $$status
 endef
 
-.PHONY: help deps deps-demo deps-dev build demo reproduce test bench format tidy test-asan test-tsan clean
+.PHONY: help deps deps-demo deps-dev build demo reproduce test bench format tidy test-asan test-tsan fuzz fuzz-smoke \
+        clean
 
 help:
 	@echo 'spikegpt: language models made of spiking neurons. The words you can say after "make":'
@@ -38,6 +39,7 @@ help:
 	@echo 'For those who change the code (CONTRIBUTING.md):'
 	@echo '  test-asan  the tests under AddressSanitizer and UBSan'
 	@echo '  test-tsan  the tests under ThreadSanitizer'
+	@echo '  fuzz       ten minutes of every fuzzer (FUZZ_SECONDS=600; FUZZERS='\''pth safetensors'\''); fuzz-smoke: 3 s'
 	@echo '  format     rewrite all sources with clang-format'
 	@echo '  tidy       clang-tidy over all sources (needs: make deps-dev)'
 	@echo '  clean      remove what was built; the demo'\''s models stay'
@@ -79,6 +81,16 @@ test-tsan: TEST_ENVIRONMENT += TSAN_OPTIONS=ignore_noninstrumented_modules=1
 test-tsan: deps
 	$(call build_preset,tsan)
 	$(call run_tests,tsan)
+
+# Every reader of files is tried with files that are nearly right (needs clang: make deps-dev).
+FUZZ_SECONDS ?= 600
+FUZZERS ?=
+fuzz: deps
+	$(call build_preset,fuzz)
+	tests/fuzz/run.sh --seconds $(FUZZ_SECONDS) $(FUZZERS)
+
+fuzz-smoke: FUZZ_SECONDS = 3
+fuzz-smoke: fuzz
 
 format:
 	find $(wildcard spikegpt tests bench) -name '*.h' -o -name '*.cc' | xargs -r clang-format -i

@@ -20,6 +20,15 @@ function(spikegpt_compile_options target)
                            -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${SPIKEGPT_SANITIZE})
   endif()
+  if(SPIKEGPT_SANITIZE MATCHES "thread")  # clang says so to no #if
+    target_compile_definitions(${target} PRIVATE SPIKEGPT_THREAD_SANITIZER)
+  endif()
+  if(SPIKEGPT_FUZZ)
+    # Light, because all of it is built for a run of seconds. The kernels are not what is tried: one instruction
+    # set is enough.
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link -O1 -gline-tables-only)
+    target_compile_definitions(${target} PRIVATE HWY_COMPILE_ONLY_STATIC)
+  endif()
 endfunction()
 
 # spikegpt_layer(NAME libraries...): the static library of the folder spikegpt/NAME.
@@ -30,6 +39,7 @@ function(spikegpt_layer name)
   if(sources)
     add_library(spikegpt_${name} STATIC ${sources})
     spikegpt_compile_options(spikegpt_${name})
+    set_target_properties(spikegpt_${name} PROPERTIES EXCLUDE_FROM_ALL ${SPIKEGPT_FUZZ})
     if(name STREQUAL "kernels")
       target_include_directories(spikegpt_${name} SYSTEM PRIVATE ${DNNL_INCLUDE})
     endif()

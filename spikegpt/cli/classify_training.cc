@@ -11,6 +11,7 @@
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/token_ids.h"
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/random.h"
@@ -136,7 +137,7 @@ class ClassifyTraining {
       now["runs"] = Json::array();
       return now;
     }
-    Json earlier = Json::parse(read_text(path), nullptr, false);
+    Json earlier = parse_bounded_json(read_text(path));
     for (const auto& [key, value] : now.items()) {
       if (earlier.is_object() && earlier.contains("runs") && earlier.contains(key) && earlier[key] == value) continue;
       throw Error(ErrorKind::kInvalidArgument, "{} holds results with another \"{}\"; choose another folder",

@@ -10,6 +10,7 @@
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/run_setup.h"
 #include "spikegpt/cli/train_display.h"
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/energy/accounting.h"
@@ -44,7 +45,7 @@ void check_held_out(const TextCorpus& corpus) {
 // A file of ours that holds a JSON object, if it is there and whole.
 std::optional<Json> read_kept(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
-  Json json = Json::parse(read_text(path), nullptr, false);
+  Json json = parse_bounded_json(read_text(path));
   return json.is_object() ? std::optional(std::move(json)) : std::nullopt;
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 struct ConvertFlags {
   explicit ConvertFlags(CLI::App& app) : model(app, "What the tensors do not tell") {
-    app.add_option("weights", weights, "checkpoint: .pth of torch.save, or .safetensors")->required();
+    app.add_option("weights", weights, "checkpoint: .pth of torch.save (old ones too), or .safetensors")
+        ->required();
     app.add_option("out", out, "folder for the model")->required();
     app.add_option("--tokenizer", tokenizer,
                    "tokenizer.json, or a character vocabulary (JSON id -> character, UTF-8 or UTF-16); else bytes "
@@ -43,8 +44,7 @@ int convert(const ConvertFlags& flags) {
   flags.model.apply(config);
   validate(config);
   const ParameterLayout layout(config);
-  AlignedBuffer<float> parameters(static_cast<std::size_t>(layout.flat_size()));
-  read_parameters(file, layout, parameters.data());
+  const AlignedBuffer<float> parameters = read_parameters(file, layout, {.asked_by = ""});
   const auto tokenizer = tokenizer_for(flags, config);
   make_folder(flags.out);
   if (tokenizer) tokenizer->save(flags.out);
@@ -66,7 +66,10 @@ int convert(const ConvertFlags& flags) {
 
 std::function<int()> add_convert(CLI::App& app) {
   app.footer(
-      "Number and width of the layers, vocabulary and ffnPre are read off the tensors; flags override. The pickle in\n"
+      "Number and width of the layers, vocabulary and ffnPre are read off the tensors; flags override. "
+      "Prefixes of\n"
+      "all names (module., model., _orig_mod.) are taken off; of a training checkpoint the model is taken. "
+      "The pickle in\n"
       "a .pth is read by a reader that knows tensors and nothing else: it executes nothing. Example:\n"
       "  spikegpt convert SpikeGPT-216M.pth my-model --tokenizer 20B_tokenizer.json");
   auto flags = std::make_shared<ConvertFlags>(app);

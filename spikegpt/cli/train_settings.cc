@@ -1,6 +1,7 @@
 #include "spikegpt/cli/train_settings.h"
 
 #include "spikegpt/cli/toml_file.h"
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 
@@ -125,7 +126,7 @@ TrainSettings load_settings(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(path)) {
     throw Error(ErrorKind::kNotFound, "{} has no run to resume: it has no train.json", folder.string());
   }
-  const Json json = Json::parse(read_text(path), nullptr, false);
+  const Json json = parse_bounded_json(read_text(path));
   TrainSettings settings;
   const std::string where = path.string();
   for (const char* part : {"run", "model", "train"}) {

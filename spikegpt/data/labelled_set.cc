@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
@@ -46,7 +47,7 @@ std::vector<Row> read_json_lines(const std::filesystem::path& path, std::string_
   std::vector<Row> rows;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     if (is_blank(line)) return;
-    const Json json = Json::parse(to_utf8(line), nullptr, false);
+    const Json json = parse_bounded_json(to_utf8(line));
     const char* key = json.is_object() && json.contains("text") ? "text" : "sentence";
     if (!json.is_object() || !json.contains("label") || !json.contains(key) || !json[key].is_string()) {
       refuse(path, number, R"(expected {"label": ..., "text": "..."})");

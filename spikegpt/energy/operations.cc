@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
@@ -32,7 +33,7 @@ std::array<PriceTable, 3> tables() {
 }
 
 PriceTable read_table(const std::filesystem::path& path) {
-  const Json json = Json::parse(read_text(path), nullptr, false);
+  const Json json = parse_bounded_json(read_text(path));
   if (!json.is_object()) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with prices in pJ", path.string());
   }

@@ -2,8 +2,10 @@
 
 #include <array>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/neurons/surrogate.h"
 
@@ -63,7 +65,7 @@ ModelConfig first_config(const std::string& arch) {
 void validate(const ModelConfig& config) {
   check_choice("arch", config.arch, {"spikegpt", "rwkv", "event"});
   check_choice("model_type", config.model_type, {"RWKV", "RWKV-ffnPre"});
-  check_range("n_layer", config.n_layer, 1, 1000);
+  check_range("n_layer", config.n_layer, 0, 1000);
   check_range("n_embd", config.n_embd, 1, 65536);
   check_range("vocab_size", config.vocab_size, 1, 1 << 24);
   check_range("ctx_len", config.ctx_len, 1, 1 << 20);
@@ -116,7 +118,8 @@ void apply_preset(const std::string& name, ModelConfig& config) {
 }
 
 ModelConfig config_from_json(std::string_view text, std::string_view where) {
-  const Json json = Json::parse(text, nullptr, false);
+  refuse_foreign(text, where);
+  const Json json = parse_bounded_json(text);
   if (!json.is_object()) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration", where);
   }

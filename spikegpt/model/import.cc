@@ -6,7 +6,9 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/model/pth_reader.h"
+#include "spikegpt/model/pth_source.h"
 #include "spikegpt/model/safetensors.h"
+#include "spikegpt/model/state_dict.h"
 
 namespace spikegpt {
 namespace {
@@ -21,20 +23,33 @@ int block_of(std::string_view name) {
   return index;
 }
 
+// By the first bytes; by the name where they say nothing.
+bool is_torch_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  if (text.starts_with("PK") || is_legacy_pth(text)) return true;
+  if (text.size() > 8 && text[8] == '{') return false;  // the header of a safetensors file
+  const auto extension = path.extension();
+  return extension == ".pth" || extension == ".pt" || extension == ".ckpt" || extension == ".bin";
+}
+
 }  // namespace
 
 WeightFile read_weights(const std::filesystem::path& path) {
-  const bool zip = MappedFile(path).text().starts_with("PK");
-  const bool torch_name = path.extension() == ".pth" || path.extension() == ".pt";
-  return zip || torch_name ? read_pth(path) : read_safetensors(path);
+  if (is_torch_file(path)) return read_pth(path);
+  const WeightFile file = read_safetensors(path);
+  std::vector<TensorView> tensors(file.tensors().begin(), file.tensors().end());
+  plain_names(tensors, path);
+  return file.with(std::move(tensors));
 }
 
 void infer_config(const WeightFile& file, ModelConfig& config) {
   const TensorView* embedding = file.find("emb.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
     throw Error(ErrorKind::kCorruptFile,
-                "{}: no tensor \"emb.weight\" of shape [V, C]; these are not the weights of a SpikeGPT",
-                file.path().string());
+                "{}: no tensor \"emb.weight\" of shape [V, C]; these are not the weights of a SpikeGPT. The "
+                "file has {}",
+                file.path().string(), listed_names(file));
   }
   config.vocab_size = static_cast<int>(std::min<std::int64_t>(embedding->shape[0], INT32_MAX));
   config.n_embd = static_cast<int>(std::min<std::int64_t>(embedding->shape[1], INT32_MAX));

@@ -1,5 +1,7 @@
 #include "spikegpt/model/model_files.h"
 
+#include <algorithm>
+
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/model/safetensors.h"
@@ -9,41 +11,77 @@ namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-void check_shape(const WeightFile& file, const TensorView& tensor, const ParameterInfo& info) {
-  if (tensor.shape == info.shape) return;
-  throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" has the shape {}; config.json asks for {}",
-              file.path().string(), info.name, shape_text(tensor.shape), shape_text(info.shape));
+// The shape without extents of 1 in front of the last.
+std::span<const std::int64_t> without_leading_ones(std::span<const std::int64_t> shape) {
+  while (shape.size() > 1 && shape.front() == 1) shape = shape.subspan(1);
+  return shape;
 }
 
-void check_surplus(const WeightFile& file, const ParameterLayout& layout, std::string_view ignored_prefix) {
+bool fits(const TensorView& tensor, const ParameterInfo& info) {
+  if (tensor.shape == info.shape) return true;
+  const auto wanted = without_leading_ones(info.shape);
+  return wanted.size() == 1 && std::ranges::equal(without_leading_ones(tensor.shape), wanted);
+}
+
+std::string asked_for(const ParameterInfo& info, const WantedParameters& wanted) {
+  if (wanted.asked_by.empty()) return fmt::format("expected {}", shape_text(info.shape));
+  return fmt::format("{} asks for {}", wanted.asked_by, shape_text(info.shape));
+}
+
+void check_surplus(const WeightFile& file, const ParameterLayout& layout, const WantedParameters& wanted) {
   for (const TensorView& tensor : file.tensors()) {
-    if (!ignored_prefix.empty() && tensor.name.starts_with(ignored_prefix)) continue;
+    if (!wanted.ignored_prefix.empty() && tensor.name.starts_with(wanted.ignored_prefix)) continue;
     if (layout.find(tensor.name) != nullptr) continue;
-    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" is not a parameter of the model that config.json describes",
-                file.path().string(), tensor.name);
+    const std::string described =
+        wanted.asked_by.empty() ? "" : fmt::format(" that {} describes", wanted.asked_by);
+    throw Error(ErrorKind::kCorruptFile,
+                "{}: tensor \"{}\" is not a parameter of the model{}; the file has {}", file.path().string(),
+                printable(tensor.name), described, listed_names(file));
   }
+}
+
+void copy_parameter(const WeightFile& file, const ParameterInfo& info, std::span<float> values) {
+  try {
+    copy_as_float(*file.find(info.name), values);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "{}: {}", file.path().string(), error.what());
+  }
+  require_finite(file, info.name, values);
 }
 
 }  // namespace
 
-void read_parameters(const WeightFile& file, const ParameterLayout& layout, float* parameters,
-                     std::string_view ignored_prefix) {
-  check_surplus(file, layout, ignored_prefix);
+void check_parameters(const WeightFile& file, const ParameterLayout& layout, const WantedParameters& wanted) {
+  check_surplus(file, layout, wanted);
   for (const ParameterInfo& info : layout.infos()) {
     const TensorView* tensor = file.find(info.name);
     if (tensor == nullptr) {
-      throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape {} is missing", file.path().string(),
-                  info.name, shape_text(info.shape));
+      throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" with the shape {} is missing; the file has {}",
+                  file.path().string(), info.name, shape_text(info.shape), listed_names(file));
     }
-    check_shape(file, *tensor, info);
-    const std::span<float> values(parameters + info.offset, static_cast<std::size_t>(info.size));
-    try {
-      copy_as_float(*tensor, values);
-    } catch (const Error& error) {
-      throw Error(error.kind(), "{}: {}", file.path().string(), error.what());
-    }
-    require_finite(file, info.name, values);
+    if (fits(*tensor, info)) continue;
+    const bool empty = element_count(*tensor) == 0;
+    throw Error(ErrorKind::kCorruptFile, "{}: tensor \"{}\" has the shape {}; {}{}", file.path().string(),
+                info.name, shape_text(tensor->shape), asked_for(info, wanted),
+                empty ? " (of a run that kept its weights in parts, DeepSpeed ZeRO-3? Gather them: zero_to_fp32.py)"
+                      : "");
   }
+}
+
+void read_parameters(const WeightFile& file, const ParameterLayout& layout, float* parameters,
+                     const WantedParameters& wanted) {
+  check_parameters(file, layout, wanted);
+  for (const ParameterInfo& info : layout.infos()) {
+    copy_parameter(file, info, {parameters + info.offset, static_cast<std::size_t>(info.size)});
+  }
+}
+
+AlignedBuffer<float> read_parameters(const WeightFile& file, const ParameterLayout& layout,
+                                     const WantedParameters& wanted) {
+  check_parameters(file, layout, wanted);
+  AlignedBuffer<float> parameters(static_cast<std::size_t>(layout.flat_size()));
+  read_parameters(file, layout, parameters.data(), wanted);
+  return parameters;
 }
 
 std::vector<TensorView> parameter_views(const ParameterLayout& layout, const float* parameters) {
@@ -65,8 +103,7 @@ StoredModel load_model(const std::filesystem::path& folder) {
   model.config = load_config(folder / "config.json");
   const ParameterLayout layout(model.config);
   const WeightFile file = read_safetensors(folder / "model.safetensors");
-  model.parameters = AlignedBuffer<float>(static_cast<std::size_t>(layout.flat_size()));
-  read_parameters(file, layout, model.parameters.data());
+  model.parameters = read_parameters(file, layout);
   return model;
 }
 

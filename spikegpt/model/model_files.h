@@ -22,10 +22,23 @@ StoredModel load_model(const std::filesystem::path& folder);
 // Atomic file by file. Throws Error (kIo).
 void save_model(const std::filesystem::path& folder, const ModelConfig& config, const float* parameters);
 
-// Copies the tensors of `file` into the flat vector, by name. Throws as load_model. Tensors whose names begin with
-// `ignored_prefix` are left alone, if it is not empty.
+// Whose parameters are looked for.
+struct WantedParameters {
+  std::string_view asked_by = "config.json";  // for messages: what fixed the shapes; may be empty
+  std::string_view ignored_prefix = {};       // tensors that begin so are left alone, if it is not empty
+};
+
+// Throws as load_model unless the file holds the parameters of the layout and no others. A vector may have
+// extents of 1 in front ([C], [1, C], [1, 1, C]).
+void check_parameters(const WeightFile& file, const ParameterLayout& layout,
+                      const WantedParameters& wanted = {});
+
+// Checks, then copies the tensors into the flat vector, by name.
 void read_parameters(const WeightFile& file, const ParameterLayout& layout, float* parameters,
-                     std::string_view ignored_prefix = {});
+                     const WantedParameters& wanted = {});
+// The same into memory that is taken once all tensors are known to be there.
+AlignedBuffer<float> read_parameters(const WeightFile& file, const ParameterLayout& layout,
+                                     const WantedParameters& wanted = {});
 
 // The parameters as tensors of a file.
 std::vector<TensorView> parameter_views(const ParameterLayout& layout, const float* parameters);

@@ -123,7 +123,7 @@ class NetworkOf final : public TrainableNetwork {
     set_activity_cost(loss.firing, loss.scale);
     on_stage_ = loss.on_stage;
     head_backward(loss, gradients_.weights);
-    stage_done(config_.n_layer);
+    if (!blocks_.empty()) stage_done(config_.n_layer);
     body_backward();
     return {keep_.losses, loss.targets.size()};
   }
@@ -236,12 +236,17 @@ class NetworkOf final : public TrainableNetwork {
 
   EmbeddingMode embedding_mode() const { return {config_.binary_embedding, pass_.neuron.surrogate, pass_.fire}; }
 
-  // x = LN0(embedding), the input of block 0.
+  // x = LN0(embedding), the input of block 0. LN0 is part of that block: without blocks the embedding goes to
+  // the head.
   void embed() {
     if (packed_ != nullptr) {
       packed_->embed(tokens_, keep_.embedded);
     } else {
       embedding_forward(tokens_, config_.n_embd, embedding_mode(), weights_.weights.embedding, keep_.embedded);
+    }
+    if (blocks_.empty()) {
+      std::copy_n(keep_.embedded, pass_.shape.size(), keep_.residual[0]);
+      return;
     }
     const LayerNormWeights& ln0 = weights_.weights.blocks[0].ln0;
     layer_norm_forward<float>(pass_.shape.rows(), config_.n_embd,
@@ -254,6 +259,12 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   void embed_backward(const ModelWeights& gradients) {
+    if (!blocks_.empty()) ln0_backward(gradients);
+    embedding_backward(tokens_, config_.n_embd, embedding_mode(),
+                       {weights_.weights.embedding, keep_.d_residual, gradients.embedding});
+  }
+
+  void ln0_backward(const ModelWeights& gradients) {
     layer_norm_backward<float>(pass_.shape.rows(), config_.n_embd,
                                {.x = keep_.embedded,
                                 .weight = weights_.weights.blocks[0].ln0.weight,
@@ -265,8 +276,6 @@ class NetworkOf final : public TrainableNetwork {
                                 .d_weight = gradients.blocks[0].ln0.weight,
                                 .d_bias = gradients.blocks[0].ln0.bias,
                                 .scratch = keep_.scratch.sums});
-    embedding_backward(tokens_, config_.n_embd, embedding_mode(),
-                       {weights_.weights.embedding, keep_.d_residual, gradients.embedding});
   }
 
   // head_input = LN_out(x), or with event_head the spikes of LIF(LN_out(x)).

@@ -292,10 +292,14 @@ void PackedModel::save(const std::filesystem::path& folder) const {
 }
 
 PackedModel PackedModel::load(const std::filesystem::path& folder) {
-  PackedModel model(load_config(folder / "config.json"));
-  const ModelConfig& config = model.config_;
+  const ModelConfig config = load_config(folder / "config.json");
   const WeightFile file = read_safetensors(folder / kFileName);
-  model.options_ = options_of(file);
+  const PackOptions options = options_of(file);
+  // All of them before memory is taken for any.
+  const ParameterLayout vectors(config, ParameterSelection::kVectors);
+  for (const ParameterInfo& info : vectors.infos()) expect_tensor(file, {info.name, DType::kF32, info.shape});
+  PackedModel model(config);
+  model.options_ = options;
   const WeightType type = model.type();
   for (const ParameterInfo& info : model.layout_.infos()) {
     const TensorView& tensor = expect_tensor(file, {info.name, DType::kF32, info.shape});

@@ -1,5 +1,8 @@
 #include "spikegpt/model/parameters.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "spikegpt/core/error.h"
 #include "spikegpt/model/spike_sites.h"
 
@@ -106,13 +109,17 @@ ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection s
     flat_size_ += padded(size);
     parameter_count_ += size;
   });
+  by_name_.resize(infos_.size());
+  std::iota(by_name_.begin(), by_name_.end(), std::size_t{0});
+  std::sort(by_name_.begin(), by_name_.end(),
+            [&](std::size_t a, std::size_t b) { return infos_[a].name < infos_[b].name; });
 }
 
 const ParameterInfo* ParameterLayout::find(std::string_view name) const noexcept {
-  for (const ParameterInfo& info : infos_) {
-    if (info.name == name) return &info;
-  }
-  return nullptr;
+  const auto found =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [&](std::size_t i, std::string_view wanted) { return infos_[i].name < wanted; });
+  return found == by_name_.end() || infos_[*found].name != name ? nullptr : &infos_[*found];
 }
 
 ModelWeights bind_weights(const ModelConfig& config, float* flat, ParameterSelection selection) {

@@ -90,6 +90,7 @@ class ParameterLayout {
 
  private:
   std::vector<ParameterInfo> infos_;
+  std::vector<std::size_t> by_name_;  // indices into infos_, sorted
   std::int64_t flat_size_ = 0;
   std::int64_t parameter_count_ = 0;
 };

@@ -42,6 +42,8 @@ class Machine {
     }
   }
 
+  std::size_t position() const { return at_; }
+
  private:
   template <class... Args>
   [[noreturn]] void fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) const {
@@ -208,20 +210,27 @@ class Machine {
     skip_line();
     const std::string_view name(reinterpret_cast<const char*>(bytes_.data()) + begin, at_ - begin - 1);
     if (!is_allowed_global(name)) {
-      fail(ErrorKind::kUnsupported, "global {} is not allowed: no state_dict needs it; nothing was executed",
+      fail(ErrorKind::kUnsupported,
+           "global {} is not allowed: no state_dict needs it; nothing was executed (save model.state_dict(), not the "
+           "model itself)",
            dotted(name));
     }
     push_new(Kind::kGlobal).text = name;
   }
 
-  // ("storage", class, key, device, elements) -> storage
+  // ("storage", class, key, device, elements) -> storage. Files from before PyTorch 1.6 have a sixth, the
+  // part of another storage that this one is: None, but for those from before 0.4.
   void storage() {
     const PickleValue* id = pop();
     const auto& items = id->items;
-    const bool shaped = id->kind == Kind::kTuple && items.size() == 5 && items[0]->kind == Kind::kString &&
-                        items[0]->text == "storage" && items[1]->kind == Kind::kGlobal &&
-                        items[2]->kind == Kind::kString && items[4]->kind == Kind::kInt;
+    const bool shaped = id->kind == Kind::kTuple && (items.size() == 5 || items.size() == 6) &&
+                        items[0]->kind == Kind::kString && items[0]->text == "storage" &&
+                        items[1]->kind == Kind::kGlobal && items[2]->kind == Kind::kString &&
+                        items[4]->kind == Kind::kInt;
     if (!shaped) corrupt("expected (\"storage\", class, key, device, elements) as a persistent id");
+    if (items.size() == 6 && items[5]->kind != Kind::kNone) {
+      fail(ErrorKind::kUnsupported, "a storage that is part of another: save the clone() of its tensors");
+    }
     const DType* dtype = find_storage_dtype(items[1]->text);
     if (dtype == nullptr) corrupt("{} is not a kind of storage", dotted(items[1]->text));
     PickleValue& value = push_new(Kind::kStorage);
@@ -239,20 +248,23 @@ class Machine {
     const auto& items = arguments->items;
     if (callable->text == kOrderedDictGlobal && items.empty()) {
       push_new(Kind::kDict);
-    } else if (callable->text == kRebuildTensorGlobal) {
-      tensor(items);
-    } else if (callable->text == kRebuildParameterGlobal && items.size() == 3 && items[0]->kind == Kind::kTensor) {
+    } else if (callable->text == kRebuildTensorGlobal || callable->text == kFirstRebuildTensorGlobal) {
+      tensor(items, callable->text == kFirstRebuildTensorGlobal);
+    } else if (callable->text == kRebuildParameterGlobal && items.size() == 3 &&
+               items[0]->kind == Kind::kTensor) {
       push(const_cast<PickleValue*>(items[0]));  // it lives in values_, which is ours
     } else {
       corrupt("{} is called with arguments it does not take", dotted(callable->text));
     }
   }
 
-  // (storage, offset, shape, strides, requires_grad, hooks[, properties]) -> tensor
-  void tensor(const std::vector<PickleRef>& items) {
-    const bool shaped = (items.size() == 6 || items.size() == 7) && items[0]->kind == Kind::kStorage &&
-                        items[1]->kind == Kind::kInt && items[2]->kind == Kind::kTuple &&
-                        items[3]->kind == Kind::kTuple && items[2]->items.size() == items[3]->items.size();
+  // (storage, offset, shape, strides, requires_grad, hooks[, properties]) -> tensor; `first`: of the first
+  // four, as PyTorch wrote it before 0.4.
+  void tensor(const std::vector<PickleRef>& items, bool first) {
+    const bool sized = first ? items.size() == 4 : items.size() == 6 || items.size() == 7;
+    const bool shaped = sized && items[0]->kind == Kind::kStorage && items[1]->kind == Kind::kInt &&
+                        items[2]->kind == Kind::kTuple && items[3]->kind == Kind::kTuple &&
+                        items[2]->items.size() == items[3]->items.size();
     if (!shaped) corrupt("expected a tensor's storage, offset, shape and strides");
     check_extents(*items[2]);
     check_extents(*items[3]);
@@ -291,7 +303,9 @@ class Machine {
 }  // namespace
 
 Pickle::Pickle(std::span<const std::byte> bytes, std::string_view where) {
-  root_ = Machine(bytes, where, values_).run();
+  Machine machine(bytes, where, values_);
+  root_ = machine.run();
+  size_ = machine.position();
 }
 
 std::vector<std::int64_t> integers_of(const PickleValue& tuple) {

@@ -55,9 +55,14 @@ class Pickle {
   Pickle(std::span<const std::byte> bytes, std::string_view where);
 
   const PickleValue& root() const { return *root_; }
+  // Every value, in the order in which they were made.
+  const std::deque<PickleValue>& values() const { return values_; }
+  // The bytes it took, of which the last is the opcode STOP; others may follow.
+  std::size_t size() const { return size_; }
 
  private:
   std::deque<PickleValue> values_;
+  std::size_t size_ = 0;
   PickleRef root_ = nullptr;
 };
 

@@ -78,7 +78,8 @@ const DType* find_storage_dtype(std::string_view global) {
 }
 
 bool is_allowed_global(std::string_view global) {
-  return global == kOrderedDictGlobal || global == kRebuildTensorGlobal || global == kRebuildParameterGlobal ||
+  return global == kOrderedDictGlobal || global == kRebuildTensorGlobal ||
+         global == kFirstRebuildTensorGlobal || global == kRebuildParameterGlobal ||
          find_storage_dtype(global) != nullptr;
 }
 

@@ -48,6 +48,7 @@ std::string_view name_of_refused_opcode(unsigned char opcode);
 // Globals, as GLOBAL spells them.
 inline constexpr std::string_view kOrderedDictGlobal = "collections\nOrderedDict";
 inline constexpr std::string_view kRebuildTensorGlobal = "torch._utils\n_rebuild_tensor_v2";
+inline constexpr std::string_view kFirstRebuildTensorGlobal = "torch._utils\n_rebuild_tensor";
 inline constexpr std::string_view kRebuildParameterGlobal = "torch._utils\n_rebuild_parameter";
 
 // The format of "torch\nFloatStorage" and the like; nullptr for anything else.

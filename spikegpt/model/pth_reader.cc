@@ -1,6 +1,7 @@
 #include "spikegpt/model/pth_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <deque>
 #include <limits>
@@ -8,8 +9,10 @@
 #include <set>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/model/pickle_reader.h"
-#include "spikegpt/model/pth_reader_archive.h"
+#include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
+#include "spikegpt/model/pth_source.h"
+#include "spikegpt/model/state_dict.h"
 
 namespace spikegpt {
 namespace {
@@ -57,24 +60,44 @@ void copy_strided(const Strided& layout, const Bytes& from, Bytes& to) {
   }
 }
 
-// DataParallel puts "module." in front of every name.
-void drop_common_prefix(std::vector<TensorView>& tensors) {
-  constexpr std::string_view kPrefix = "module.";
-  const bool all = std::all_of(tensors.begin(), tensors.end(),
-                               [&](const TensorView& tensor) { return tensor.name.starts_with(kPrefix); });
-  if (!all) return;
-  for (TensorView& tensor : tensors) tensor.name.erase(0, kPrefix.size());
+constexpr std::string_view kTar = "ustar";
+constexpr std::size_t kTarAt = 257;
+// What a tar archive of torch.save begins with: the name of its first entry.
+constexpr std::array<std::string_view, 4> kTarEntries = {"sys_info", "pickle", "storages", "tensors"};
+
+bool is_tar(std::string_view bytes) {
+  const bool named = std::ranges::any_of(kTarEntries, [&](std::string_view name) {
+    return bytes.starts_with(name) && bytes.size() > name.size() && bytes[name.size()] == '\0';
+  });
+  return named || (bytes.size() > kTarAt && bytes.substr(kTarAt).starts_with(kTar));
+}
+
+// Tells the formats of torch.save apart, and from what is none.
+std::unique_ptr<PthSource> open_source(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  if (is_legacy_pth(text)) return open_pth_legacy(path);
+  if (text.starts_with("PK")) return open_pth_archive(path);
+  refuse_foreign(text, path);
+  if (is_tar(text)) {
+    throw Error(ErrorKind::kUnsupported,
+                "{}: a tar archive, as the first versions of PyTorch saved (before 0.1.10), which is not "
+                "read. Save it "
+                "again: torch.save(torch.load(\"{}\", map_location=\"cpu\"), \"new.pth\")",
+                path.string(), path.filename().string());
+  }
+  throw Error(
+      ErrorKind::kCorruptFile,
+      "{}: not a zip archive: {} bytes that begin with \"{}\"; expected a file of torch.save (\"PK\")",
+      path.string(), text.size(), printable(text.substr(0, 8)));
 }
 
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path) : archive_(path) {}
+  explicit Reader(const std::filesystem::path& path) : source_(open_source(path)) {}
 
   WeightFile read() {
-    check_byte_order();
-    const Bytes bytes = archive_.read("data.pkl", kMaxPickleBytes);
-    const Pickle pickle(bytes, archive_.path().string() + ": data.pkl");
-    const auto& entries = state_dict(pickle.root()).items;
+    const auto& entries = find_state_dict(source_->object().root(), source_->path()).items;
     std::vector<TensorView> tensors;
     std::set<std::string_view> names;
     for (std::size_t i = 0; i < entries.size(); i += 2) {
@@ -85,15 +108,14 @@ class Reader {
       if (!names.insert(key.text).second) fail("the name \"{}\" occurs twice", printable(key.text));
       tensors.push_back(tensor(std::string(key.text), value));
     }
-    if (tensors.empty()) fail("no tensors; expected a state_dict");
-    drop_common_prefix(tensors);
-    return {archive_.path(), std::move(tensors), {}, std::move(memory_)};
+    plain_names(tensors, source_->path());
+    return {source_->path(), std::move(tensors), {}, std::move(memory_)};
   }
 
  private:
   template <class... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error(ErrorKind::kCorruptFile, "{}: {}", archive_.path().string(),
+    throw Error(ErrorKind::kCorruptFile, "{}: {}", source_->path().string(),
                 fmt::format(format, std::forward<Args>(args)...));
   }
   template <class... Args>
@@ -101,32 +123,11 @@ class Reader {
     fail("tensor \"{}\": {}", printable(name), fmt::format(format, std::forward<Args>(args)...));
   }
 
-  void check_byte_order() {
-    if (!archive_.has("byteorder")) return;  // older versions of PyTorch
-    const Bytes order = archive_.read("byteorder", 16);
-    const std::string_view text(reinterpret_cast<const char*>(order.data()), order.size());
-    if (text != "little") {
-      throw Error(ErrorKind::kUnsupported, "{}: saved with the byte order \"{}\"; expected little",
-                  archive_.path().string(), printable(text));
-    }
-  }
-
-  const PickleValue& state_dict(const PickleValue& root) const {
-    if (root.kind != Kind::kDict) fail("holds no dictionary; expected a state_dict");
-    for (std::size_t i = 0; i < root.items.size(); i += 2) {
-      const PickleValue& key = *root.items[i];
-      const bool wrapper =
-          key.kind == Kind::kString && (key.text == "model" || key.text == "state_dict" || key.text == "module");
-      if (wrapper && root.items[i + 1]->kind == Kind::kDict) return *root.items[i + 1];
-    }
-    return root;
-  }
-
   const Bytes& storage(const std::string& name, const PickleValue& storage) {
     auto found = memory_->storages.find(storage.text);
     if (found == memory_->storages.end()) {
       const std::string key(storage.text);
-      found = memory_->storages.emplace(key, archive_.read("data/" + key)).first;
+      found = memory_->storages.emplace(key, source_->storage(key)).first;
     }
     const Bytes& bytes = found->second;
     const std::size_t element = size_of(storage.dtype);
@@ -195,12 +196,12 @@ class Reader {
   // together.
   std::span<const std::byte> gather(const std::string& name, const Strided& layout, const Bytes& bytes,
                                     std::size_t size) {
-    const std::uint64_t most = 2 * archive_.file_size();
+    const std::uint64_t most = 2 * source_->file_size();
     if (size > most - gathered_bytes_) {
       fail_tensor(name,
                   "shape [{}] with strides [{}]: all strided tensors together would take more than twice "
                   "the file's {} bytes",
-                  fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), archive_.file_size());
+                  fmt::join(layout.shape, ", "), fmt::join(layout.stride, ", "), source_->file_size());
     }
     gathered_bytes_ += size;
     Bytes& out = memory_->gathered.emplace_back(size);
@@ -208,7 +209,7 @@ class Reader {
     return out;
   }
 
-  PthArchive archive_;
+  std::unique_ptr<PthSource> source_;
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
   std::uint64_t gathered_bytes_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "spikegpt/core/aligned_buffer.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/model/safetensors_header.h"
 
 namespace spikegpt {
@@ -38,6 +39,7 @@ class Reader {
   }
 
   WeightFile read() {
+    refuse_foreign({reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}, path_);
     SafetensorsHeader header = read_header();
     check_layout(header.tensors);
     std::vector<TensorView> tensors;
@@ -58,10 +60,12 @@ class Reader {
     std::uint64_t length = 0;
     std::memcpy(&length, bytes_.data(), kLengthSize);
     if (length > kMaxHeader || length > bytes_.size() - kLengthSize) {
+      const std::string_view start(reinterpret_cast<const char*>(bytes_.data()), kLengthSize);
       fail(
-          "the header should have {} bytes, but the file has {}: it is cut short or not "
-          "safetensors",
-          length, bytes_.size());
+          "the header should have {} bytes, but the file has {}: it is cut short or not safetensors (it "
+          "begins with "
+          "\"{}\")",
+          length, bytes_.size(), printable(start));
     }
     data_ = bytes_.subspan(kLengthSize + length);
     const auto text = bytes_.subspan(kLengthSize, length);

@@ -83,15 +83,35 @@ const std::string& WeightFile::metadata_at(const std::string& key, std::string_v
   throw Error(ErrorKind::kCorruptFile, "{}: the metadata has no \"{}\"; expected {}", path_.string(), key, expected);
 }
 
+std::string listed_names(std::span<const std::string> names, std::string_view what) {
+  constexpr std::size_t kShown = 6;
+  if (names.empty()) return fmt::format("no {}", what);
+  std::string list;
+  for (const std::string& name : names.first(std::min(kShown, names.size()))) {
+    list += (list.empty() ? "" : ", ") + printable(name.size() > 60 ? name.substr(0, 57) + "..." : name);
+  }
+  return names.size() > kShown ? fmt::format("{}, ... ({} {})", list, names.size(), what) : list;
+}
+
+std::string listed_names(const WeightFile& file) {
+  std::vector<std::string> names;
+  for (const TensorView& tensor : file.tensors()) names.push_back(tensor.name);
+  return listed_names(names, "tensors");
+}
+
+const TensorView& expect_floats(const WeightFile& file, const std::string& name,
+                                const std::vector<std::int64_t>& shape) {
+  const TensorView* tensor = file.find(name);
+  if (tensor != nullptr && tensor->dtype == DType::kF32 && tensor->shape == shape) return *tensor;
+  throw Error(ErrorKind::kCorruptFile, "{}: expected a tensor \"{}\" of F32 [{}]", file.path().string(), name,
+              fmt::join(shape, ", "));
+}
+
 std::size_t read_floats(const WeightFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
                         std::span<float> out) {
-  const TensorView* tensor = file.find(name);
-  if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != shape) {
-    throw Error(ErrorKind::kCorruptFile, "{}: expected a tensor \"{}\" of F32 [{}]", file.path().string(), name,
-                fmt::join(shape, ", "));
-  }
-  const std::span<float> values = out.first(static_cast<std::size_t>(element_count(*tensor)));
-  copy_as_float(*tensor, values);
+  const TensorView& tensor = expect_floats(file, name, shape);
+  const std::span<float> values = out.first(static_cast<std::size_t>(element_count(tensor)));
+  copy_as_float(tensor, values);
   require_finite(file, name, values);
   return values.size();
 }

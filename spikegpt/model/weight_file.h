@@ -42,6 +42,11 @@ class WeightFile {
   WeightFile(std::filesystem::path path, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata,
              std::shared_ptr<const void> memory);
 
+  // The same file with other names for its tensors, or some of them only.
+  WeightFile with(std::vector<TensorView> tensors) const {
+    return {path_, std::move(tensors), metadata_, memory_};
+  }
+
   const std::filesystem::path& path() const noexcept { return path_; }
   // In the order of the file's header.
   std::span<const TensorView> tensors() const noexcept { return tensors_; }
@@ -58,6 +63,15 @@ class WeightFile {
   std::map<std::string, std::string> metadata_;
   std::shared_ptr<const void> memory_;  // keeps the bytes of the tensors alive
 };
+
+// "emb.weight, head.weight, ... (40 tensors)": what a message says of the content of a file.
+std::string listed_names(const WeightFile& file);
+// The first few of some names, the same way; `what` they are: "tensors".
+std::string listed_names(std::span<const std::string> names, std::string_view what);
+
+// The tensor `name`, which must be F32 of that shape. Throws Error (kCorruptFile) that names file and tensor.
+const TensorView& expect_floats(const WeightFile& file, const std::string& name,
+                                const std::vector<std::int64_t>& shape);
 
 // Copies the tensor `name`, which must be F32 of that shape and finite, to the front of `out`; returns its size in
 // floats. Throws Error (kCorruptFile) that names file and tensor.

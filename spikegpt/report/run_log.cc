@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/text/lines.h"
@@ -73,7 +74,7 @@ void read_metrics(const std::filesystem::path& path, RunLog& log) {
   const auto end = content.rfind('\n');
   for_each_line(content.substr(0, end == std::string::npos ? 0 : end + 1),
                 [&](std::size_t number, std::string_view line) {
-                  if (take(Json::parse(line, nullptr, false), log)) return;
+                  if (take(parse_bounded_json(line), log)) return;
                   if (++damaged <= kFaultsNamed)
                     log.faults.push_back(fmt::format("metrics.jsonl, line {}: damaged, left out", number));
                 });
@@ -84,7 +85,7 @@ void read_metrics(const std::filesystem::path& path, RunLog& log) {
 }
 
 void read_settings(const std::filesystem::path& path, RunLog& log) {
-  Json json = Json::parse(read_text(path), nullptr, false);
+  Json json = parse_bounded_json(read_text(path));
   if (json.is_object()) {
     log.settings = std::move(json);
   } else {

@@ -5,6 +5,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/text/utf8.h"
 #include "spikegpt/text/vocabulary_file.h"
 
@@ -70,6 +71,7 @@ class Inspector final : public nlohmann::json_sax<nlohmann::json> {
 
 nlohmann::json parse_json_file(const std::filesystem::path& file) {
   const MappedFile mapped(file);
+  refuse_foreign(mapped.text(), file);
   return parse_json(to_plain_utf8(mapped.text(), file.string()), file.string());
 }
 

@@ -6,6 +6,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/text/bpe_tokenizer.h"
 #include "spikegpt/text/byte_tokenizer.h"
 #include "spikegpt/text/char_tokenizer.h"
@@ -30,6 +31,7 @@ constexpr std::array kMakers = {
 
 std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
   const MappedFile mapped(file);
+  refuse_foreign(mapped.text(), file);
   std::string text = to_plain_utf8(mapped.text(), file.string());
   const nlohmann::json root = parse_json(text, file.string());
   if (!root.is_object() || !root.contains("spikegpt_tokenizer")) {

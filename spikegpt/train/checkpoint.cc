@@ -4,6 +4,7 @@
 #include <charconv>
 #include <vector>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
@@ -64,7 +65,7 @@ RunState read_run(const WeightFile& file) {
     run.seconds = read_number<double>(file, "seconds");
     return run;
   }
-  const Json json = Json::parse(file.metadata_at("run", kExpected), nullptr, false);
+  const Json json = parse_bounded_json(file.metadata_at("run", kExpected));
   if (!json.is_object()) {
     throw Error(ErrorKind::kCorruptFile, "{}: metadata \"run\" is no JSON object", file.path().string());
   }
@@ -123,7 +124,7 @@ RunState load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
 }
 
 RunState load_checkpoint(const WeightFile& file, Trainer& trainer) {
-  read_parameters(file, trainer.layout(), trainer.parameters().data(), kTraining);
+  read_parameters(file, trainer.layout(), trainer.parameters().data(), {.ignored_prefix = kTraining});
   const TrainingMemory memory = trainer.memory_to_fill();
   read_vector(file, kFirstMoment, memory.first_moment);
   read_vector(file, kSecondMoment, memory.second_moment);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/random.h"
@@ -186,7 +187,7 @@ std::unique_ptr<Classifier> Classifier::load(const std::filesystem::path& folder
   if (file.metadata_at("format", kExpected) != kFormat) {
     throw Error(ErrorKind::kUnsupported, "{}: expected format \"{}\"", file.path().string(), kFormat);
   }
-  const Json labels = Json::parse(file.metadata_at("labels", kExpected), nullptr, false);
+  const Json labels = parse_bounded_json(file.metadata_at("labels", kExpected));
   std::vector<std::string> names;
   for (const Json& label : labels) {
     if (label.is_string()) names.push_back(label.get<std::string>());
@@ -195,16 +196,16 @@ std::unique_ptr<Classifier> Classifier::load(const std::filesystem::path& folder
     throw Error(ErrorKind::kCorruptFile, "{}: metadata \"labels\": expected a JSON array of at least two strings",
                 file.path().string());
   }
+  const auto K = static_cast<std::int64_t>(names.size());
+  const std::vector<std::int64_t> weight_shape = {K, model.config.n_embd};
+  expect_floats(file, "classifier.weight", weight_shape);  // before memory is taken for that many classes
   TrainConfig train;
   train.precision = "f32";
   auto classifier =
       std::make_unique<Classifier>(model.config, names, pooling(file.metadata_at("pooling", kExpected)), train, plan);
-  const auto K = static_cast<std::int64_t>(names.size());
-  std::span<float> rest = classifier->head();
-  for (const auto& [name, shape] : {std::pair{"classifier.weight", std::vector<std::int64_t>{K, model.config.n_embd}},
-                                    std::pair{"classifier.bias", std::vector<std::int64_t>{K}}}) {
-    rest = rest.subspan(read_floats(file, name, shape, rest));
-  }
+  const std::span<float> head = classifier->head();
+  const std::size_t weights = read_floats(file, "classifier.weight", weight_shape, head);
+  read_floats(file, "classifier.bias", {K}, head.subspan(weights));
   classifier->set_parameters(model.parameters.span());
   return classifier;
 }

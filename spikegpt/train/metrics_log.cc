@@ -4,6 +4,7 @@
 #include <sstream>
 #include <utility>
 
+#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/host_name.h"
@@ -19,7 +20,7 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
   if (!std::filesystem::exists(path)) return kept;
   std::istringstream lines(read_text(path));
   for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, false);
+    const Json json = parse_bounded_json(line);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
     if (json["step"].get<std::int64_t>() <= last_step) kept += line + "\n";
   }

@@ -179,8 +179,10 @@ TEST_F(BadModelTest, ConfigurationThatCannotBeUsed) {
   expect_inspect_refuses({"model/config.json", "n_embd", "4294967312"});
   with("binary_embedding", 1);
   expect_inspect_refuses({"model/config.json", "\"binary_embedding\"", "type"});
+  with("n_layer", -1);
+  expect_inspect_refuses({"model/config.json", "n_layer = -1", "expected 0 to"});
   with("n_layer", 0);
-  expect_inspect_refuses({"model/config.json", "n_layer = 0", "expected 1 to"});
+  expect_inspect_refuses({"model/model.safetensors", "blocks.0.", "not a parameter"});
   with("arch", "lstm");
   expect_inspect_refuses({"model/config.json", "arch = \"lstm\"", "spikegpt, rwkv, event"});
   with("n_embd", 32);

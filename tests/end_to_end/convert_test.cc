@@ -32,6 +32,62 @@ TEST_F(ConvertTest, WhatIsNoCheckpointIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(at("out")));
 }
 
+// Every file of a model in turn is a pointer of git-lfs, or a page of a web site.
+TEST_F(ConvertTest, FilesThatWereNotDownloaded) {
+  make_model("model");
+  expect_success(run({"quantize", "model", "packed", "--type", "int8"}));
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n";
+  const std::string page = "<!DOCTYPE html><html></html>";
+  for (const char* name : {"model/config.json", "model/model.safetensors", "model/vocab.json",
+                           "packed/packed.safetensors", "packed/config.json"}) {
+    const std::string whole = read(name);
+    const std::string folder = std::string(name).substr(0, std::string_view(name).find('/'));
+    write(name, pointer);
+    expect_refused(run({"generate", folder, "--prompt", "the"}), 1,
+                   {name, "git-lfs pointer", "git lfs pull"});
+    write(name, page);
+    expect_refused(run({"generate", folder, "--prompt", "the"}), 1, {name, "HTML page"});
+    write(name, whole);
+  }
+  write("tokenizer.json", pointer);
+  expect_refused(run({"convert", "model/model.safetensors", "out", "--tokenizer", "tokenizer.json"}), 1,
+                 {"tokenizer.json", "git lfs pull"});
+  write("weights.pth", page);
+  expect_refused(run({"convert", "weights.pth", "out"}), 1, {"weights.pth", "HTML page"});
+  EXPECT_FALSE(std::filesystem::exists(at("out")));
+}
+
+// Embedding, ln_out and head: such checkpoints exist.
+TEST_F(ConvertTest, AModelWithoutBlocksIsUsedLikeAnyOther) {
+  write("text.txt", small_text(400));
+  for (const char* arch : {"spikegpt", "rwkv", "event"}) {
+    SCOPED_TRACE(arch);
+    std::filesystem::remove_all(at("model"));
+    std::filesystem::remove_all(at("flat"));
+    std::filesystem::remove_all(at("packed"));
+    expect_success(run(train_args("model", {"--arch", arch, "--steps", "4"})));
+    change_tensors(at("model/model.safetensors"), [](OwnedTensors& tensors) {
+      std::erase_if(tensors, [](const auto& tensor) { return tensor.first.starts_with("blocks."); });
+    });
+    expect_success(run({"convert", "model/model.safetensors", "flat", "--arch", arch, "--ctx-len", "16",
+                        "--tokenizer", "model/vocab.json"}));
+    EXPECT_EQ(Json::parse(read("flat/config.json"))["n_layer"], 0);
+    expect_success(run({"quantize", "flat", "packed", "--type", "int8"}));
+    for (const char* folder : {"flat", "packed"}) {
+      expect_success(run({"inspect", folder}));
+      const ProgramResult text = run({"generate", folder, "--prompt", "the", "--tokens", "20", "--quiet"});
+      expect_success(text);
+      EXPECT_GE(text.out.size(), 20u);
+      expect_success(run({"eval", folder, "--data", "text.txt"}));
+    }
+    expect_success(run({"check", "flat", "--data", "text.txt"}));
+    expect_success(run({"energy", "flat", "--data", "text.txt"}));
+    expect_success(run({"trace", "flat", "--tokens", "1,2,3", "--out", "trace.safetensors"}));
+    expect_success(run({"train", "--data", "text.txt", "--from", "flat", "--out",
+                        std::string("tuned_") + arch, "--steps", "3", "--sample-tokens", "0"}));
+  }
+}
+
 TEST_F(ConvertTest, OfficialCheckpoint) {
   const auto weights = shared_path("official/a/model.pth");
   const auto vocabulary = shared_path("tokenizer/vocab_book.json");

@@ -51,8 +51,11 @@ struct PickleAssembler {
   }
   PickleAssembler& stop() { return raw("."); }
 
-  PickleAssembler& storage(std::string_view type, std::string_view key, std::int64_t elements) {
-    return raw("(").text("storage").global("torch", type).text(key).text("cpu").integer(elements).raw("tQ");
+  // `legacy`: with the view of the storage that old files have, none.
+  PickleAssembler& storage(std::string_view type, std::string_view key, std::int64_t elements,
+                           bool legacy = false) {
+    raw("(").text("storage").global("torch", type).text(key).text("cpu").integer(elements);
+    return raw(legacy ? "NtQ" : "tQ");
   }
   std::span<const std::byte> span() const { return std::as_bytes(std::span(bytes)); }
 };
@@ -64,14 +67,31 @@ struct TensorPlan {
   std::int64_t offset = 0;
   std::vector<std::int64_t> shape = {2, 3};
   std::vector<std::int64_t> stride = {3, 1};
+  bool legacy = false;  // in a file of PyTorch before 1.6
 };
 
 // What torch.save writes for a tensor.
 inline PickleAssembler& add_tensor(PickleAssembler& pickle, const TensorPlan& plan) {
   pickle.global("torch._utils", "_rebuild_tensor_v2").raw("(");
-  pickle.storage(plan.type, plan.key, plan.elements).integer(plan.offset);
+  pickle.storage(plan.type, plan.key, plan.elements, plan.legacy).integer(plan.offset);
   pickle.integers(plan.shape).integers(plan.stride).raw("\x89");
   return pickle.global("collections", "OrderedDict").raw(")RtR");
 }
+
+// {"name": tensor, ...} under construction.
+class StateDict {
+ public:
+  StateDict() { pickle_.proto().raw("}("); }
+  StateDict& add(std::string_view name, const TensorPlan& plan) {
+    pickle_.text(name);
+    add_tensor(pickle_, plan);
+    return *this;
+  }
+  PickleAssembler& pickle() { return pickle_; }
+  std::string finish() { return pickle_.raw("u").stop().bytes; }
+
+ private:
+  PickleAssembler pickle_;
+};
 
 }  // namespace spikegpt::test

@@ -1,19 +1,17 @@
-// Checkpoints of torch.save, made here without Python: archives through libzip, pickles by hand.
+// Checkpoints of torch.save.
 #include "spikegpt/model/pth_reader.h"
 
 #include <gtest/gtest.h>
-#include <zip.h>
 
 #include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <map>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
-#include "tests/fuzz/pickle_assembler.h"
 #include "tests/fuzz/well_formed.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/torch_files.h"
 
 namespace spikegpt::test {
 namespace {
@@ -27,43 +25,16 @@ std::string stored(const std::vector<T>& values) {
 }
 const std::string kSix = stored<float>({0, 1, 2, 3, 4, 5});
 
-// {"name": tensor, ...} under construction.
-class StateDict {
- public:
-  StateDict() { pickle_.proto().raw("}("); }
-  StateDict& add(std::string_view name, const TensorPlan& plan) {
-    pickle_.text(name);
-    add_tensor(pickle_, plan);
-    return *this;
-  }
-  PickleAssembler& pickle() { return pickle_; }
-  std::string finish() { return pickle_.raw("u").stop().bytes; }
-
- private:
-  PickleAssembler pickle_;
-};
-
 class PthReader : public testing::Test {
  protected:
   std::filesystem::path path() const { return folder_ / "m.pth"; }
 
-  void write(const std::map<std::string, std::string>& entries, int compression = ZIP_CM_STORE) const {
-    int code = 0;
-    zip_t* zip = zip_open(path().c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
-    ASSERT_NE(zip, nullptr);
-    for (const auto& [name, bytes] : entries) {
-      zip_source_t* source = zip_source_buffer(zip, bytes.data(), bytes.size(), 0);
-      const zip_int64_t index = zip_file_add(zip, name.c_str(), source, 0);
-      ASSERT_GE(index, 0);
-      ASSERT_EQ(zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), compression, 0), 0);
-    }
-    ASSERT_EQ(zip_close(zip), 0);
+  void write(const NamedBytes& entries, int compression = ZIP_CM_STORE) const {
+    write_zip(path(), entries, compression);
   }
   // With the storage "0" of six floats unless others are given.
-  void write_checkpoint(const std::string& pickle, std::map<std::string, std::string> storages = {{"0", kSix}}) const {
-    std::map<std::string, std::string> entries = {{"m/data.pkl", pickle}, {"m/version", "3\n"}};
-    for (auto& [key, bytes] : storages) entries["m/data/" + key] = std::move(bytes);
-    write(entries);
+  void write_checkpoint(const std::string& pickle, const NamedBytes& storages = {{"0", kSix}}) const {
+    write_torch_archive(path(), pickle, storages);
   }
   WeightFile read() const {
     WeightFile file = read_pth(path());
@@ -181,7 +152,7 @@ TEST_F(PthReader, FilesThatAreNoCheckpoints) {
   write_text_atomically(path(), std::string("\x80\x02\x8a\nl\xfc\x9c"
                                             "F\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
                                             20));
-  expect_refused({"before 1.6", "torch.save(torch.load(\"m.pth\"", "map_location"}, ErrorKind::kUnsupported);
+  expect_refused({"the version, from byte 15 on", "ends in the middle"});
   write_text_atomically(path(), "PK\x03\x04 and nothing more");
   expect_refused({"not a readable zip archive", "cut short"});
   write({{"m/data/0", kSix}});
