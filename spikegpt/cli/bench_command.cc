@@ -9,6 +9,8 @@
 #include "spikegpt/cli/bench_timer.h"
 #include "spikegpt/cli/bench_train.h"
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
@@ -32,7 +34,7 @@ struct BenchFlags {
     app.add_option("--type", type, "weights to decode with: f32, bf16, int8, int4 or all")->capture_default_str();
     app.add_option("--rate", rate, "firing rate that random weights of arch event are set to")
         ->capture_default_str()
-        ->check(CLI::Range(0.001, 1.0));
+        ->check(finite_range(0.001, 1.0));
     app.add_option("--tokens", tokens, "stream: how far to read")
         ->capture_default_str()
         ->check(CLI::Range(1000, 1 << 30));
@@ -48,6 +50,7 @@ struct BenchFlags {
                    "source folder")
         ->expected(0, 1)
         ->default_str("tools/reference/bench_pytorch.py");
+    add_force_flag(app, force);
     app.add_option("--plot", plot, "events: the curve as a .svg or .png file");
     app.add_flag("--json", json, "print one JSON object");
   }
@@ -59,6 +62,7 @@ struct BenchFlags {
   std::filesystem::path data;
   std::string type = "all";
   double rate = 0.15;
+  bool force = false;
   std::int64_t tokens = 1000000;
   std::string preset = "45m";
   int vocab_size = 205;
@@ -132,6 +136,7 @@ void bench_decoding(const BenchFlags& flags, Json& json) {
 }
 
 int bench(const BenchFlags& flags) {
+  if (!flags.plot.empty()) refuse_other_file(flags.plot, kPictureMark, flags.force);
   const ModelConfig config = model_of(flags, "spikegpt");
   Json json;
   json["simd"] = simd_target();
@@ -145,7 +150,7 @@ int bench(const BenchFlags& flags) {
     if (!flags.json) print_kernels(json["kernels"]);
   }
   bench_decoding(flags, json);
-  if (flags.json) fmt::print("{}\n", json.dump(2));
+  if (flags.json) fmt::print("{}\n", json_text(json, 2));
   return 0;
 }
 

@@ -204,7 +204,7 @@ void print_json(const Check& check, const std::vector<Difference>& differences) 
                               {"largest_logit_difference", d.logits},
                               {"flipped_spikes_by_layer", d.flipped}});
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", json_text(json, 2));
 }
 
 void print_table(const Check& check, const std::vector<Difference>& differences) {

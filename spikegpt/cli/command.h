@@ -28,6 +28,12 @@ void install_stop_handler();
 // A file that is cut short while it is mapped ends the process with a message.
 void install_lost_file_handler();
 
+// Writing beyond the limit on file sizes (ulimit -f) fails like any other writing, instead of ending the process.
+void ignore_file_size_signal();
+// From now on what is printed to a pipe that nobody reads any more is dropped, instead of ending the process: for
+// work whose result is in files (train | head).
+void keep_working_when_output_closes();
+
 // Adds --threads to a command. Call the result before work starts: with the number to use where the user leaves it
 // open, 0 = all processors.
 std::function<void(int)> add_threads_flag(CLI::App& app);

@@ -6,6 +6,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/compared_run.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/folder_lock.h"
@@ -139,11 +140,22 @@ void print_table(const HtmlTable& table) {
   for (const auto& row : table.rows) print_row(row);
 }
 
+// A comparison that was begun goes on; what is not its own stays.
+void check_place(const CompareFlags& flags, const std::vector<ComparedRun>& runs) {
+  const std::vector<std::filesystem::path> sources = {flags.data, flags.valid};
+  refuse_output_inside(flags.out, sources);
+  if (std::none_of(runs.begin(), runs.end(), has_begun)) refuse_used_folder(flags.out);
+  for (const ComparedRun& run : runs) {
+    if (!has_begun(run)) refuse_used_folder(run.folder);
+  }
+}
+
 int compare(const CompareFlags& flags) {
   if (flags.archs.empty() || flags.seeds.empty())
     throw Error(ErrorKind::kInvalidArgument, "--archs and --seeds need one each at least");
   const std::vector<ComparedRun> runs = runs_of(flags);
   for (const ComparedRun& run : runs) check_compared(run);
+  check_place(flags, runs);
   make_folder(flags.out);
   const FolderLock lock(flags.out);
   install_stop_handler();
@@ -158,7 +170,7 @@ int compare(const CompareFlags& flags) {
   }
   measure_speeds(runs, flags.out, models);
   const Comparison comparison = describe(flags, runs, std::move(models));
-  write_text_atomically(flags.out / "compare.json", to_json(comparison).dump(2) + "\n");
+  write_text_atomically(flags.out / "compare.json", json_text(to_json(comparison), 2) + "\n");
   write_text_atomically(flags.out / "compare.md", comparison_markdown(comparison));
   write_text_atomically(flags.out / "compare.html", comparison_page(comparison));
   fmt::print("\n");
@@ -181,6 +193,7 @@ std::function<int()> add_compare(CLI::App& app) {
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
     set_threads(0);
+    keep_working_when_output_closes();
     return compare(*flags);
   };
 }

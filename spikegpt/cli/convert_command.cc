@@ -4,6 +4,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
@@ -45,9 +46,7 @@ std::unique_ptr<Tokenizer> tokenizer_for(const ConvertFlags& flags, const ModelC
 }
 
 int convert(const ConvertFlags& flags) {
-  if (std::filesystem::exists(flags.out / "model.safetensors")) {
-    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder", flags.out.string());
-  }
+  refuse_used_folder(flags.out, "choose another folder", flags.tokenizer);
   const WeightFile file = read_weights(flags.weights);
   ModelConfig config = default_config(flags.model.given("arch") ? flags.model.values().arch : "spikegpt");
   infer_config(file, config);

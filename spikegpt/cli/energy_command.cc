@@ -218,7 +218,7 @@ int run(const EnergyFlags& flags) {
   const Measurement m = {std::move(account), std::move(prices), std::string(tokenizer->unit()),
                          characters_per_token(*tokenizer, tokens), measured};
   if (flags.json) {
-    fmt::print("{}\n", to_json(m).dump(2));
+    fmt::print("{}\n", json_text(to_json(m), 2));
     return 0;
   }
   print_table(m);

@@ -193,7 +193,8 @@ std::int64_t count_words(const TokenStream& tokens, const Tokenizer& tokenizer, 
 
 Evaluation evaluate(EvalModel& model, const Tokenizer& tokenizer, const std::filesystem::path& folder,
                     const std::filesystem::path& data, const EvalFlags& flags) {
-  const EncodedFile text = encode_text_file(data, tokenizer);
+  // The first token is read, the others are foretold.
+  const EncodedFile text = encode_text_file(data, tokenizer, flags.max_tokens > 0 ? flags.max_tokens + 1 : INT64_MAX);
   if (text.unknowns.count > 0) {
     fmt::print(stderr, "spikegpt: {} has {}\n", data.string(), text.unknowns.describe());
   }
@@ -241,7 +242,7 @@ int eval(const EvalFlags& flags) {
   if (flags.json) {
     Json json = Json::array();
     for (const Evaluation& e : all) json.push_back(to_json(e, flags));
-    fmt::print("{}\n", (all.size() == 1 ? json[0] : json).dump(2));
+    fmt::print("{}\n", json_text(all.size() == 1 ? json[0] : json, 2));
   } else if (all.size() == 1) {
     print_one(all.front(), flags);
   } else {

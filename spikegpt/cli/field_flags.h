@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <string>
@@ -14,6 +15,34 @@
 #include "spikegpt/core/json_fields.h"
 
 namespace spikegpt::cli {
+
+// What is wrong with a number as it was written; empty for nothing. The parser's own conversion would take -1 for a
+// large seed, cut what is too large, and take nan.
+template <class Number>
+std::string number_fault(const std::string& word) {
+  constexpr bool kWhole = std::is_integral_v<Number>;
+  using Limits = std::numeric_limits<Number>;
+  Number value{};
+  const char* const end = word.data() + word.size();
+  const auto [stop, failure] = std::from_chars(word.data(), end, value);
+  bool finite = true;
+  if constexpr (!kWhole) finite = std::isfinite(value);
+  if (failure == std::errc() && stop == end && finite) return "";
+  return fmt::format("expected a {}{}, found \"{}\"", kWhole ? "whole number" : "finite number",
+                     kWhole ? fmt::format(" from {} to {}", Limits::min(), Limits::max()) : "", word);
+}
+
+// For flags that are added by hand. CLI::Range lets nan through.
+inline CLI::Validator finite_range(double low, double high) {
+  const auto fault = [low, high](const std::string& word) -> std::string {
+    double value = 0.0;
+    const char* const end = word.data() + word.size();
+    const auto [stop, failure] = std::from_chars(word.data(), end, value);
+    const bool good = failure == std::errc() && stop == end && value >= low && value <= high;
+    return good ? "" : fmt::format("expected a number from {} to {}, found \"{}\"", low, high, word);
+  };
+  return CLI::Validator(fault, fmt::format("FLOAT in [{} - {}]", low, high));
+}
 
 // A flag for every field: `n_layer` becomes --n-layer. Only the flags that were given count.
 template <class Fields>
@@ -57,29 +86,23 @@ class FieldFlags {
     std::replace(key.begin(), key.end(), '_', '-');
     return "--" + key;
   }
+  static std::string key_of(std::string flag) {
+    std::replace(flag.begin(), flag.end(), '-', '_');
+    return flag.substr(2);
+  }
   static CLI::Option* add(CLI::App& app, const std::string& flag, bool& field, const char* help) {
     return app.add_option(flag, field, help)->type_name("true|false")->capture_default_str();
   }
   static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field, const char* help) {
-    const auto read = [&field](const std::string& word) {
-      if (word == "none") {
-        field.reset();
-        return true;
+    const auto read = [flag, &field](const std::string& word) {
+      field.reset();
+      if (word == "none") return;
+      if (!number_fault<double>(word).empty()) {
+        throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
       }
-      double number = 0.0;
-      if (!CLI::detail::lexical_cast(word, number)) return false;
-      field = number;
-      return true;
+      std::from_chars(word.data(), word.data() + word.size(), field.emplace());
     };
-    return app
-        .add_option_function<std::string>(
-            flag,
-            [read, flag](const std::string& word) {
-              if (read(word)) return;
-              throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
-            },
-            help)
-        ->type_name("FLOAT|none");
+    return app.add_option_function<std::string>(flag, read, help)->type_name("FLOAT|none");
   }
   static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
     return app.add_option(flag, field, help)->capture_default_str();
@@ -87,20 +110,11 @@ class FieldFlags {
   static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field, const char* help) {
     return app.add_option(flag, field, help);
   }
-  // The parser's own conversion would take -1 for a large seed, and cut what is too large.
   template <class Number>
   static CLI::Option* add(CLI::App& app, const std::string& flag, Number& field, const char* help) {
-    const auto fault = [](const std::string& word) -> std::string {
-      Number value{};
-      const char* const end = word.data() + word.size();
-      const auto [stop, failure] = std::from_chars(word.data(), end, value);
-      if (failure == std::errc() && stop == end) return "";
-      constexpr bool kWhole = std::is_integral_v<Number>;
-      return fmt::format(
-          "expected a {}{}, found \"{}\"", kWhole ? "whole number" : "number",
-          kWhole ? fmt::format(" from {} to {}", std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max())
-                 : "",
-          word);
+    const bool limit = is_limit(key_of(flag));
+    const auto fault = [limit](const std::string& word) -> std::string {
+      return limit && word == "inf" ? "" : number_fault<Number>(word);
     };
     return app.add_option(flag, field, help)->capture_default_str()->check(fault);
   }

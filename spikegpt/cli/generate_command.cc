@@ -8,6 +8,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/infer/writer.h"
@@ -35,6 +36,7 @@ struct GenerateFlags {
            "--logprobs", logprobs,
            "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
         ->check(CLI::Range(0, 1000));
+    add_force_flag(app, force);
     app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
     app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
   }
@@ -52,6 +54,7 @@ struct GenerateFlags {
   std::filesystem::path save_state;
   int logprobs = -1;
   bool published_rescale = false;
+  bool force = false;
   bool no_echo = false;
   bool quiet = false;
   FieldFlags<SamplerConfig> sampler;
@@ -129,6 +132,7 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
   options.stop = flags.stop;
   flags.sampler.apply(options.sampler);
   validate(options.sampler);
+  if (!flags.save_state.empty()) refuse_other_file(flags.save_state, "spikegpt-state", flags.force);
   const PackedModel model = open_model(flags.folder, {flags.type, flags.published_rescale});
   const auto tokenizer = load_tokenizer(flags.folder);
   if (tokenizer->vocab_size() > model.config().vocab_size) {

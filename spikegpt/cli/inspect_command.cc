@@ -92,7 +92,7 @@ void print_json(const StoredModel& model, const ParameterLayout& layout) {
   for (const SpikeSite& site : spike_sites(model.config)) {
     json["spike_sites"].push_back({{"name", site.name}, {"neurons", site.neurons}});
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", json_text(json, 2));
 }
 
 void print_table(const StoredModel& model, const ParameterLayout& layout) {

@@ -48,7 +48,7 @@ constexpr const char* kAbout =
     "  spikegpt generate my-model --prompt \"Once upon a time\"\n";
 
 int report(const std::string& message, int status) {
-  fmt::print(stderr, "spikegpt: {}\n", message);
+  std::fputs(fmt::format("spikegpt: {}\n", message).c_str(), stderr);  // fmt::print would throw where none reads
   return status;
 }
 
@@ -104,6 +104,7 @@ void limit_spinning(char** argv) {
 
 int main(int argc, char** argv) {
   limit_spinning(argv);
+  spikegpt::cli::ignore_file_size_signal();
   try {
     return run(argc, argv);
   } catch (const spikegpt::Error& error) {

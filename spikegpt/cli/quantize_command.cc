@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
@@ -34,9 +35,7 @@ int quantize(const QuantizeFlags& flags) {
     throw Error(ErrorKind::kInvalidArgument, "{} is quantized already; give the model it was made from",
                 flags.folder.string());
   }
-  if (std::filesystem::exists(flags.out / "model.safetensors") || is_packed_folder(flags.out)) {
-    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder", flags.out.string());
-  }
+  refuse_used_folder(flags.out);
   const WeightType type = weight_type(flags.type);
   const StoredModel stored = load_model(flags.folder);
   PackOptions options = default_pack_options(stored.config, type);

@@ -5,11 +5,14 @@
 #include <charconv>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/data/text_corpus.h"
 
 namespace spikegpt::cli {
 
 std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view text) {
+  const PlainText plain(text, where);
+  text = plain.text();
   std::vector<TokenId> ids;
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -33,9 +36,8 @@ std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view 
 
 std::vector<TokenId> read_first_tokens(const std::filesystem::path& path, const Tokenizer& tokenizer,
                                        std::int64_t limit) {
-  const EncodedFile text = encode_text_file(path, tokenizer);
-  const std::int64_t size = limit > 0 ? std::min(limit, text.tokens->size()) : text.tokens->size();
-  std::vector<TokenId> tokens(static_cast<std::size_t>(size));
+  const EncodedFile text = encode_text_file(path, tokenizer, limit > 0 ? limit : INT64_MAX);
+  std::vector<TokenId> tokens(static_cast<std::size_t>(text.tokens->size()));
   text.tokens->read(0, tokens);
   return tokens;
 }

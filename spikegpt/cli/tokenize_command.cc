@@ -6,11 +6,14 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/data/documents.h"
+#include "spikegpt/data/indexed_dataset.h"
 #include "spikegpt/data/indexed_writer.h"
 #include "spikegpt/text/bpe_trainer.h"
 #include "spikegpt/text/tokenizer.h"
@@ -31,8 +34,9 @@ void warn_of_unknown(const Unknowns& unknowns) {
 
 int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
   const std::string text = read_all(sources.empty() ? std::filesystem::path("-") : sources.front());
+  const PlainText plain(text, "the text", plain_text_for(check_for(tokenizer)));
   const char* separator = "";
-  const Unknowns unknowns = tokenizer.encode_into(text, [&](std::span<const TokenId> ids) {
+  const Unknowns unknowns = tokenizer.encode_into(plain.text(), [&](std::span<const TokenId> ids) {
     for (const TokenId id : ids) {
       fmt::print("{}{}", separator, id);
       separator = " ";
@@ -43,8 +47,12 @@ int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
   return 0;
 }
 
-int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::filesystem::path& out) {
+int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::filesystem::path& out, bool force) {
+  refuse_output_inside(out, sources);
+  const IndexedPaths paths = indexed_paths(out);
+  for (const auto& file : {paths.bin, paths.idx}) refuse_other_file(file, "", force);
   install_stop_handler();
+  keep_working_when_output_closes();
   StatusLine status;
   const TokenizeSummary summary = tokenize_to_files(sources, tokenizer, out, [&](const TokenizeSummary& done) {
     if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted; nothing was written");
@@ -59,19 +67,24 @@ int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::fil
 }
 
 struct TokenizeFlags {
+  bool force = false;
   std::filesystem::path tokenizer;
   Paths sources;
   std::filesystem::path out;
 };
 
 struct TokenizerTrainFlags {
+  bool force = false;
   Paths sources;
   BpeTrainerOptions options;
   std::filesystem::path out;
 };
 
 int train_tokenizer(const TokenizerTrainFlags& flags) {
+  refuse_output_inside(flags.out, flags.sources);
+  refuse_other_file(flags.out, "", flags.force);
   install_stop_handler();
+  keep_working_when_output_closes();
   StatusLine status;
   BpeTrainer trainer(flags.options);
   std::int64_t bytes = 0;
@@ -105,6 +118,7 @@ std::function<int()> add_tokenize(CLI::App& app) {
   app.add_option("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model")->required();
   app.add_option("sources", flags->sources, "text, folders of text, JSON lines; without: standard input");
   app.add_option("--out", flags->out, "write OUT.bin and OUT.idx (MMIDIDX) for training");
+  add_force_flag(app, flags->force);
   app.footer(
       "Without --out the ids of one text are printed. Examples:\n"
       "  echo \"Hello\" | spikegpt tokenize 20B_tokenizer.json\n"
@@ -115,7 +129,7 @@ std::function<int()> add_tokenize(CLI::App& app) {
     if (flags->sources.empty()) {
       throw Error(ErrorKind::kInvalidArgument, "--out needs the texts to tokenize");
     }
-    return write_files(*tokenizer, flags->sources, flags->out);
+    return write_files(*tokenizer, flags->sources, flags->out, flags->force);
   };
 }
 
@@ -142,6 +156,7 @@ std::function<int()> add_tokenizer(CLI::App& app) {
   train->add_option("--min-frequency", flags->options.min_frequency, "rarer pairs are not merged")
       ->capture_default_str();
   train->add_option("--out", flags->out, "tokenizer.json to write")->required();
+  add_force_flag(*train, flags->force);
   train->footer("Example:\n  spikegpt tokenizer train --data corpus.txt --vocab-size 8192 --out tokenizer.json");
   return [flags] { return train_tokenizer(*flags); };
 }

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/spike_recorder.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
@@ -31,6 +32,7 @@ struct TraceFlags {
     app.add_option("--neurons", neurons, "only these neurons of every site in the raster, as 0:256");
     app.add_flag("--published-rescale", published_rescale,
                  "as the published inference script: halve the stream every 6 blocks, for comparison");
+    add_force_flag(app, force);
     app.add_flag("--l2wrap", l2wrap, "add the training term of SPEC.md 6 to the gradients");
   }
   std::filesystem::path folder;
@@ -45,6 +47,7 @@ struct TraceFlags {
   std::string neurons;
   bool published_rescale = false;
   bool l2wrap = false;
+  bool force = false;
 };
 
 // Ids out of a flag, or with @ out of a file.
@@ -102,6 +105,17 @@ void draw_pictures(const TraceFlags& flags, const ModelConfig& config, const Spi
   }
 }
 
+constexpr const char* kMadeBy = "spikegpt trace";
+
+void check_places(const TraceFlags& flags) {
+  for (const auto& picture : {flags.raster, flags.profile}) {
+    if (picture.empty()) continue;
+    plot_format(picture);
+    refuse_other_file(picture, kPictureMark, flags.force);
+  }
+  if (!flags.out.empty()) refuse_other_file(flags.out, kMadeBy, flags.force);
+}
+
 int trace(const TraceFlags& flags) {
   StoredModel model = load_model(flags.folder);
   model.config.dropout = 0.0;
@@ -113,8 +127,7 @@ int trace(const TraceFlags& flags) {
     throw Error(ErrorKind::kInvalidArgument, "{} targets for {} tokens; expected one for each", targets.size(),
                 tokens.size());
   }
-  if (!flags.raster.empty()) plot_format(flags.raster);
-  if (!flags.profile.empty()) plot_format(flags.profile);
+  check_places(flags);
   const auto T = static_cast<std::int64_t>(tokens.size());
   NetworkOptions options;
   options.plan = {1, T, !targets.empty(), false};
@@ -148,7 +161,7 @@ int trace(const TraceFlags& flags) {
       views.push_back(std::move(view));
     }
   }
-  write_safetensors(flags.out, {{"format", "pt"}, {"config", config_to_json(model.config)}}, views);
+  write_safetensors(flags.out, {{"format", "pt"}, {"made_by", kMadeBy}, {"config", config_to_json(model.config)}}, views);
   fmt::print("{} tensors of {} tokens in {}\n", views.size(), T, flags.out.string());
   return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/data/documents.h"
+#include "spikegpt/data/first_text.h"
 #include "spikegpt/data/indexed_dataset.h"
 
 namespace spikegpt {
@@ -93,22 +94,60 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
   return make_tokenizer(options.tokenizer, text);
 }
 
-EncodedFile encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer) {
+// How much of a source is wanted.
+struct Extent {
+  std::int64_t most_tokens = INT64_MAX;
+  bool count_only = false;
+};
+
+EncodedFile encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, const Extent& extent) {
   const bool several = source_kind(path) != SourceKind::kText;
   const std::vector<TokenId> separator = several ? separator_of(tokenizer) : std::vector<TokenId>();
   TokenStreamBuilder builder(tokenizer.vocab_size());
   EncodedFile encoded;
-  for_each_document(path, check_for(tokenizer), [&](std::string_view document) {
-    encoded.unknowns.add(tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { builder.append(ids); }));
-    builder.append(separator);
-  });
-  encoded.tokens = builder.finish();
+  std::int64_t size = 0;
+  const auto append = [&](std::span<const TokenId> ids) {
+    if (!extent.count_only) builder.append(ids);
+    size += std::ssize(ids);
+  };
+  const auto add = [&](std::string_view document) {
+    encoded.unknowns.add(tokenizer.encode_into(document, append));
+    append(separator);
+    return size < extent.most_tokens;
+  };
+  for (const auto& file : files_of(path)) {
+    if (is_json_lines(file)) {
+      for_each_json_line_until(file, add);
+    } else if (extent.most_tokens == INT64_MAX) {
+      add(TextFile(file, check_for(tokenizer)).text());
+    } else {
+      add(FirstText(file, tokenizer, extent.most_tokens - size).text());
+    }
+    if (size >= extent.most_tokens) break;
+  }
+  encoded.tokens = extent.count_only ? counted_token_stream(size) : builder.finish();
+  if (size > extent.most_tokens) encoded.tokens = slice(encoded.tokens, 0, extent.most_tokens);
+  return encoded;
+}
+
+EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokenizer, const Extent& extent) {
+  EncodedFile encoded;
+  if (source_kind(source) == SourceKind::kIndexed) {
+    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size(), extent.most_tokens).tokens();
+    encoded.tokens = slice(encoded.tokens, 0, std::min(extent.most_tokens, encoded.tokens->size()));
+  } else {
+    encoded = encode_documents(source, tokenizer, extent);
+  }
+  if (encoded.tokens->size() < 2) {
+    throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
+                source.string(), encoded.tokens->size(), tokenizer.unit());
+  }
   return encoded;
 }
 
 void add_source(const CorpusOptions& options, const DataSource& source, TextCorpus& corpus,
                 std::vector<TokenStreamPtr>& held_out) {
-  const EncodedFile data = encode_text_file(source.path, *corpus.tokenizer);
+  const EncodedFile data = encode(source.path, *corpus.tokenizer, {.count_only = options.count_only});
   corpus.unknowns.add(data.unknowns);
   Split split;
   if (!corpus.valid) split.held_out = held_out_tokens(data.tokens->size(), options.valid_fraction);
@@ -136,18 +175,9 @@ DataSource parse_source(const std::string& text) {
   return {text.substr(0, colon), weight};
 }
 
-EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer) {
-  EncodedFile encoded;
-  if (source_kind(source) == SourceKind::kIndexed) {
-    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size()).tokens();
-  } else {
-    encoded = encode_documents(source, tokenizer);
-  }
-  if (encoded.tokens->size() < 2) {
-    throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
-                source.string(), encoded.tokens->size(), tokenizer.unit());
-  }
-  return encoded;
+EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
+                             std::int64_t most_tokens) {
+  return encode(source, tokenizer, {.most_tokens = most_tokens});
 }
 
 TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer) {
@@ -155,7 +185,7 @@ TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const 
   TextCorpus corpus;
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);
   if (!options.valid.empty()) {
-    EncodedFile valid = encode_text_file(options.valid, *corpus.tokenizer);
+    EncodedFile valid = encode(options.valid, *corpus.tokenizer, {.count_only = options.count_only});
     corpus.unknowns = std::move(valid.unknowns);
     corpus.valid = std::move(valid.tokens);
   }
