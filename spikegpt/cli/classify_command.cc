@@ -10,6 +10,7 @@
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/text/lines.h"
 #include "spikegpt/text/utf8.h"
@@ -38,7 +39,7 @@ std::unique_ptr<Classifier> load_classifier(const std::filesystem::path& folder)
 int eval(const ClassifyFlags& flags) {
   const auto classifier = load_classifier(flags.folder);
   const auto tokenizer = load_tokenizer(flags.folder, classifier->config().vocab_size);
-  LabelledSet set = read_set(flags.data);
+  LabelledSet set = read_set(flags.data, flags.columns());
   use_labels(classifier->labels(), flags.data.string(), set);
   const EncodedSet encoded = encode_labelled(set, *tokenizer, classifier->config().ctx_len);
   std::vector<std::size_t> which(encoded.texts.size());
@@ -49,7 +50,7 @@ int eval(const ClassifyFlags& flags) {
     Json json = to_json(scores);
     json["labels"] = classifier->labels();
     json["texts"] = which.size();
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json_text(json, 2));
   } else {
     fmt::print("{} texts: ", which.size());
     print_scores(scores, classifier->labels());
@@ -68,14 +69,12 @@ int predict(const ClassifyFlags& flags) {
     all = read_text(flags.data);
   }
   Unknowns unknowns;
-  for_each_line(all, [&](std::size_t, std::string_view line) {
+  const PlainText plain(all, flags.data.string());
+  for_each_line(plain.text(), [&](std::size_t, std::string_view line) {
     const std::string text = to_utf8(line);
     Encoding encoding;
     tokenizer->encode_into(
-        text,
-        [&](std::span<const TokenId> ids) {
-          encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
-        },
+        text, [&](std::span<const TokenId> ids) { encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end()); },
         [&](std::int64_t place, std::string_view example) {
           if (place < classifier->config().ctx_len) unknowns.add(example);
         });
@@ -97,9 +96,10 @@ int predict(const ClassifyFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_classify(CLI::App& app) {
+std::function<int()> add_classify(Flags& app) {
   app.footer(
-      "Labelled texts: a label, a space or tab, and the text on each line; .csv or .tsv; or .jsonl. Examples:\n"
+      "Labelled texts: a label, a space or tab, and the text on each line; .csv or .tsv with named columns; or .jsonl\n"
+      "(docs/formats.md). Examples:\n"
       "  spikegpt classify train sst2 --data train.txt --dev dev.txt --test test.txt --arch event\n"
       "  spikegpt classify train mr --data reviews.txt --folds 10 --from my-model --seeds 1 2 3\n"
       "  spikegpt classify eval sst2 --data test.txt\n"
@@ -112,6 +112,7 @@ std::function<int()> add_classify(CLI::App& app) {
     install_stop_handler();
     if (flags->what == "eval") return eval(*flags);
     if (flags->what == "predict") return predict(*flags);
+    keep_working_when_output_closes();
     return train_classifiers(*flags);
   };
 }

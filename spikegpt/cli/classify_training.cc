@@ -9,11 +9,13 @@
 #include <random>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/folder_lock.h"
 #include "spikegpt/core/random.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/model_files.h"
@@ -39,13 +41,28 @@ void validate(const ClassifySettings& s) {
   check_setting(s.dev_fraction >= 0.0 && s.dev_fraction < 1.0, "dev_fraction", s.dev_fraction, "0 to 1, without 1");
 }
 
+void check_seeds(std::vector<std::uint64_t> seeds) {
+  std::sort(seeds.begin(), seeds.end());
+  const auto twice = std::adjacent_find(seeds.begin(), seeds.end());
+  if (twice == seeds.end()) return;
+  throw Error(ErrorKind::kInvalidArgument, "--seeds has {} twice, which would be the same run again", *twice);
+}
+
+// As an earlier version of the program would have written it, had it known all fields.
+template <class Fields>
+Json completed(const Json& json, const std::filesystem::path& path, Fields fields) {
+  read_fields(json, path.string(), fields);
+  return fields_to_json(fields);
+}
+
 // All texts of a training command, in one list: those of --data, then --dev, then --test.
 class ClassifyTraining {
  public:
   explicit ClassifyTraining(const ClassifyFlags& flags) : flags_(flags) {
     flags.settings.apply(settings_);
     validate(settings_);
-    LabelledSet set = read_set(flags.data);
+    check_seeds(flags.seeds);
+    LabelledSet set = read_set(flags.data, flags.columns());
     if (set.labels.size() < 2) {
       throw Error(ErrorKind::kInvalidArgument, "{} has one label only, {}; expected at least two", flags.data.string(),
                   set.labels[0]);
@@ -53,10 +70,11 @@ class ClassifyTraining {
     add(set, train_);
     for (auto [path, part] : {std::pair{&flags.dev, &dev_}, std::pair{&flags.test, &test_}}) {
       if (path->empty()) continue;
-      LabelledSet more = read_set(*path);
+      LabelledSet more = read_set(*path, flags.columns());
       use_labels(all_.labels, path->string(), more);
       add(more, *part);
     }
+    check_parts();
     load_model();
     encoded_ = encode_labelled(all_, *tokenizer_, config_.ctx_len);
     warn_of_unknown_texts();
@@ -74,14 +92,15 @@ class ClassifyTraining {
 
   int run() {
     Json results = earlier_results();
+    const FolderLock lock(flags_.folder);
     fmt::print("{} {} x {}, {} texts, {} classes, {}\n", config_.arch, config_.n_layer, config_.n_embd, train_.size(),
                all_.labels.size(), settings_.from.empty() ? "from scratch" : "from " + settings_.from);
     for (const std::uint64_t seed : flags_.seeds) {
       const int folds = settings_.folds == 0 ? 1 : settings_.only_folds > 0 ? settings_.only_folds : settings_.folds;
       for (int fold = 0; fold < folds; ++fold) {
         if (is_done(results, seed, fold)) continue;
-        results["runs"].push_back(run_one(seed, fold));
-        write_text_atomically(flags_.folder / "results.json", results.dump(1) + "\n");
+        results["runs"].push_back(run_one(seed, fold, lock));
+        write_text_atomically(flags_.folder / "results.json", json_text(results, 1) + "\n");
       }
     }
     summarise(results);
@@ -94,6 +113,25 @@ class ClassifyTraining {
     for (Example& example : set.examples) {
       part.push_back(all_.examples.size());
       all_.examples.push_back(std::move(example));
+    }
+  }
+
+  // Every run must have texts to learn from.
+  void check_parts() const {
+    const auto texts = static_cast<std::int64_t>(train_.size());
+    if (settings_.folds > texts) {
+      throw Error(ErrorKind::kInvalidArgument, "--folds {}: {} has only {} texts; expected 0, or 2 to {}",
+                  settings_.folds, flags_.data.string(), texts, texts);
+    }
+    const Split first = split(0);
+    if (first.train.empty()) {
+      throw Error(ErrorKind::kInvalidArgument,
+                  "of {} texts none is left to learn from: {} are held out (--folds {}, --dev-fraction {})", texts,
+                  first.dev.size() + first.test.size(), settings_.folds, settings_.dev_fraction);
+    }
+    if (first.dev.empty() && settings_.patience > 0) {
+      throw Error(ErrorKind::kInvalidArgument, "--patience {} waits for the score of a --dev set, and there is none",
+                  settings_.patience);
     }
   }
 
@@ -122,7 +160,7 @@ class ClassifyTraining {
 
   Json description() const {
     Json json;
-    json["data"] = std::filesystem::absolute(flags_.data).string();
+    json["data"] = detail::to_json_value(std::filesystem::absolute(flags_.data).string());
     json["settings"] = fields_to_json(settings_);
     json["settings"].erase("only_folds");  // more of them may be asked for later
     json["model"] = fields_to_json(config_);
@@ -133,11 +171,18 @@ class ClassifyTraining {
     const auto path = flags_.folder / "results.json";
     Json now = description();
     if (!std::filesystem::exists(path)) {
+      refuse_used_folder(flags_.folder);
       make_folder(flags_.folder);
       now["runs"] = Json::array();
+      write_text_atomically(path, json_text(now, 1) + "\n");  // from here on the folder is ours
       return now;
     }
-    Json earlier = parse_bounded_json(read_text(path));
+    Json earlier = read_json_file(path);
+    if (earlier.is_object() && earlier.contains("settings") && earlier.contains("model")) {
+      earlier["settings"] = completed(earlier["settings"], path, ClassifySettings());
+      earlier["settings"].erase("only_folds");
+      earlier["model"] = completed(earlier["model"], path, ModelConfig());
+    }
     for (const auto& [key, value] : now.items()) {
       if (earlier.is_object() && earlier.contains("runs") && earlier.contains(key) && earlier[key] == value) continue;
       throw Error(ErrorKind::kInvalidArgument, "{} holds results with another \"{}\"; choose another folder",
@@ -170,7 +215,10 @@ class ClassifyTraining {
       (held_out ? split.test : rest).push_back(order[i]);
     }
     std::size_t chosen = 0;
-    if (dev_.empty()) chosen = static_cast<std::size_t>(settings_.dev_fraction * static_cast<double>(rest.size()));
+    if (dev_.empty() && settings_.dev_fraction > 0.0 && rest.size() > 1) {
+      chosen =
+          std::max<std::size_t>(1, static_cast<std::size_t>(settings_.dev_fraction * static_cast<double>(rest.size())));
+    }
     split.dev.insert(split.dev.end(), rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(chosen));
     split.train.assign(rest.begin() + static_cast<std::ptrdiff_t>(chosen), rest.end());
     return split;
@@ -203,7 +251,7 @@ class ClassifyTraining {
     return classifier;
   }
 
-  Json run_one(std::uint64_t seed, int fold) {
+  Json run_one(std::uint64_t seed, int fold, const FolderLock& lock) {
     const Split parts = split(fold);
     const auto classifier = make_classifier(seed, parts);
     const std::string name =
@@ -219,20 +267,22 @@ class ClassifyTraining {
     };
     observer.on_epoch = [&](int epoch, double loss, const Scores& dev) {
       status.clear();
-      fmt::print("{}: epoch {:>2}  loss {:.4f}  dev {:.2f} %\n", name, epoch, loss, 100.0 * dev.accuracy());
+      const std::string score = parts.dev.empty() ? "" : fmt::format("  dev {:.2f} %", 100.0 * dev.accuracy());
+      fmt::print("{}: epoch {:>2}  loss {:.4f}{}\n", name, epoch, loss, score);
       std::fflush(stdout);
     };
     const FitOptions options = {settings_.epochs, static_cast<std::size_t>(settings_.batch_size), settings_.lr,
                                 settings_.patience, seed};
     const int epoch = fit(*classifier, encoded_, parts.train, parts.dev, options, observer);
     Json json = {{"seed", seed}, {"fold", fold}, {"epoch", epoch}};
-    json["dev"] = to_json(score(*classifier, encoded_, parts.dev, options.batch_size));
+    if (!parts.dev.empty()) json["dev"] = to_json(score(*classifier, encoded_, parts.dev, options.batch_size));
     if (!parts.test.empty()) {
       const Scores scores = score(*classifier, encoded_, parts.test, options.batch_size);
       json["test"] = to_json(scores);
       fmt::print("{}: test {:.2f} % (epoch {})\n", name, 100.0 * scores.accuracy(), epoch);
     }
     json["firing_rate"] = classifier->firing_rate();
+    lock.check_folder();
     if (settings_.folds == 0 && seed == flags_.seeds.front()) {
       classifier->save(flags_.folder);
       tokenizer_->save(flags_.folder);
@@ -271,8 +321,8 @@ class ClassifyTraining {
 
 }  // namespace
 
-LabelledSet read_set(const std::filesystem::path& path) {
-  LabelledSet set = read_labelled(path);
+LabelledSet read_set(const std::filesystem::path& path, const LabelledColumns& columns) {
+  LabelledSet set = read_labelled(path, columns);
   if (set.from_latin1 > 0) {
     fmt::print(stderr, "spikegpt: {}: {} texts are not UTF-8 and were read as Latin-1\n", path.string(),
                set.from_latin1);

@@ -29,6 +29,8 @@ struct ClassifySettings {
   int folds = 0;
   int only_folds = 0;
   double dev_fraction = 0.1;
+  std::string label_column;
+  std::string text_column;
   std::string precision = "auto";
 
   // As ModelConfig::visit.
@@ -47,24 +49,27 @@ struct ClassifySettings {
     visitor("patience", self.patience, "stop after so many epochs without a better --dev score; 0 = never");
     visitor("folds", self.folds, "cross-validation over --data in so many folds; 0 = none");
     visitor("only_folds", self.only_folds, "of the folds only the first so many; 0 = all");
-    visitor("dev_fraction", self.dev_fraction, "share of the training texts that chooses the epoch, without --dev");
+    visitor("dev_fraction", self.dev_fraction,
+            "share of the training texts that chooses the epoch, without --dev; 0 = the last epoch counts");
+    visitor("label_column", self.label_column, "table or JSON lines: name of the labels, or number from 1");
+    visitor("text_column", self.text_column, "table or JSON lines: name of the texts, or number from 1");
     visitor("precision", self.precision, "matrix products in f32, bf16, or auto");
   }
 };
 
 struct ClassifyFlags {
-  explicit ClassifyFlags(CLI::App& app)
+  explicit ClassifyFlags(Flags& app)
       : settings(app, "Training", {}), model(app, "Model, from scratch", {"vocab_size", "published_rescale"}) {
-    app.add_option("what", what, "train, eval or predict")
-        ->required()
-        ->check(CLI::IsMember({"train", "eval", "predict"}));
-    app.add_option("model", folder, "folder of the classifier: made by train, used by eval and predict")->required();
-    app.add_option("--data", data, "labelled texts; for predict one text a line, - = standard input")->required();
-    app.add_option("--dev", dev, "labelled texts that choose the best epoch");
-    app.add_option("--test", test, "labelled texts to report on");
-    app.add_option("--seeds", seeds, "one run for each")->capture_default_str();
-    app.add_flag("--json", json, "eval: print one JSON object");
+    app.add("what", what, "train, eval or predict").required().one_of({"train", "eval", "predict"});
+    app.add("model", folder, "folder of the classifier: made by train, used by eval and predict").required();
+    app.add("--data", data, "labelled texts; for predict one text a line, - = standard input").required();
+    app.add("--dev", dev, "labelled texts that choose the best epoch");
+    app.add("--test", test, "labelled texts to report on");
+    app.add("--seeds", seeds, "one run for each").show_default();
+    app.add_switch("--json", json, "eval: print one JSON object");
   }
+
+  LabelledColumns columns() const { return {settings.values().label_column, settings.values().text_column}; }
 
   std::string what;
   std::filesystem::path folder;
@@ -78,7 +83,7 @@ struct ClassifyFlags {
 };
 
 // Says so on standard error when texts had to be read as Latin-1. Throws Error as read_labelled.
-LabelledSet read_set(const std::filesystem::path& path);
+LabelledSet read_set(const std::filesystem::path& path, const LabelledColumns& columns);
 
 Json to_json(const Scores& scores);
 

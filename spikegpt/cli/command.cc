@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <ctime>
 #include <memory>
 #include <string_view>
@@ -40,6 +42,26 @@ extern "C" void report_lost_file(int) {
   _exit(1);
 }
 
+// The write function of a stream that forgets what nobody reads.
+template <int Descriptor>
+ssize_t write_or_drop(void*, const char* bytes, std::size_t size) {
+  ssize_t written = -1;
+  do written = write(Descriptor, bytes, size);
+  while (written < 0 && errno == EINTR);
+  if (written >= 0) return written;
+  return errno == EPIPE ? static_cast<ssize_t>(size) : 0;
+}
+
+template <int Descriptor>
+void drop_what_nobody_reads(std::FILE*& stream) {
+  std::fflush(stream);
+  std::FILE* const dropping = fopencookie(nullptr, "w", {nullptr, write_or_drop<Descriptor>, nullptr, nullptr});
+  if (dropping == nullptr) return;
+  const bool unbuffered = Descriptor == STDERR_FILENO;
+  std::setvbuf(dropping, nullptr, unbuffered ? _IONBF : isatty(Descriptor) != 0 ? _IOLBF : _IOFBF, BUFSIZ);
+  stream = dropping;
+}
+
 }  // namespace
 
 const std::atomic<bool>& stop_requested() { return stop_flag; }
@@ -60,9 +82,17 @@ void install_lost_file_handler() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-std::function<void(int)> add_threads_flag(CLI::App& app) {
+void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void keep_working_when_output_closes() {
+  std::signal(SIGPIPE, SIG_IGN);
+  drop_what_nobody_reads<STDOUT_FILENO>(stdout);
+  drop_what_nobody_reads<STDERR_FILENO>(stderr);
+}
+
+std::function<void(int)> add_threads_flag(Flags& app) {
   auto threads = std::make_shared<int>(0);
-  app.add_option("--threads", *threads, "processors to use; 0 = as many as help")->check(CLI::Range(0, 1024));
+  app.add("--threads", *threads, "processors to use; 0 = as many as help").between(0, 1024);
   return [threads](int otherwise) { set_thread_count(*threads > 0 ? *threads : otherwise); };
 }
 

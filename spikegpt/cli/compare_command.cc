@@ -6,6 +6,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/compared_run.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/folder_lock.h"
@@ -22,25 +23,22 @@ const std::vector<std::string> kFixedModel = {
     "surrogate",    "alpha"};
 
 struct CompareFlags {
-  explicit CompareFlags(CLI::App& app)
+  explicit CompareFlags(Flags& app)
       : model(app, "Model", kFixedModel), train(app, "Training", {"seed", "freeze", "reinit"}) {
-    app.add_option("--data", data, "text to learn from; its end is held out")->required();
-    app.add_option("--valid", valid, "held-out text instead");
-    app.add_option("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json")->capture_default_str();
-    app.add_option("--out", out, "folder for the models, compare.json, compare.md and compare.html")->required();
-    app.add_option("--preset", preset,
-                   "named size (spikegpt inspect --presets), unless flags under Model say otherwise")
-        ->capture_default_str();
-    app.add_option("--archs", archs, "which of rwkv, spikegpt, event")
-        ->delimiter(',')
-        ->capture_default_str()
-        ->check(CLI::IsMember({"rwkv", "spikegpt", "event"}));
-    app.add_option("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3")
-        ->delimiter(',')
-        ->capture_default_str();
-    app.add_option("--energy-tokens", energy_tokens, "held-out tokens to count operations on")
-        ->capture_default_str()
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+    app.add("--data", data, "text to learn from; its end is held out").required();
+    app.add("--valid", valid, "held-out text instead");
+    app.add("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json").show_default();
+    app.add("--out", out, "folder for the models, compare.json, compare.md and compare.html").required();
+    app.add("--preset", preset, "named size (spikegpt inspect --presets), unless flags under Model say otherwise")
+        .show_default();
+    app.add("--archs", archs, "which of rwkv, spikegpt, event")
+        .separated_by(',')
+        .show_default()
+        .one_of({"rwkv", "spikegpt", "event"});
+    app.add("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3").separated_by(',').show_default();
+    app.add("--energy-tokens", energy_tokens, "held-out tokens to count operations on")
+        .show_default()
+        .between(std::int64_t{1}, std::int64_t{1} << 40);
   }
 
   std::string data;
@@ -139,11 +137,22 @@ void print_table(const HtmlTable& table) {
   for (const auto& row : table.rows) print_row(row);
 }
 
+// A comparison that was begun goes on; what is not its own stays.
+void check_place(const CompareFlags& flags, const std::vector<ComparedRun>& runs) {
+  const std::vector<std::filesystem::path> sources = {flags.data, flags.valid};
+  refuse_output_inside(flags.out, sources);
+  if (std::none_of(runs.begin(), runs.end(), has_begun)) refuse_used_folder(flags.out);
+  for (const ComparedRun& run : runs) {
+    if (!has_begun(run)) refuse_used_folder(run.folder);
+  }
+}
+
 int compare(const CompareFlags& flags) {
   if (flags.archs.empty() || flags.seeds.empty())
     throw Error(ErrorKind::kInvalidArgument, "--archs and --seeds need one each at least");
   const std::vector<ComparedRun> runs = runs_of(flags);
   for (const ComparedRun& run : runs) check_compared(run);
+  check_place(flags, runs);
   make_folder(flags.out);
   const FolderLock lock(flags.out);
   install_stop_handler();
@@ -158,7 +167,7 @@ int compare(const CompareFlags& flags) {
   }
   measure_speeds(runs, flags.out, models);
   const Comparison comparison = describe(flags, runs, std::move(models));
-  write_text_atomically(flags.out / "compare.json", to_json(comparison).dump(2) + "\n");
+  write_text_atomically(flags.out / "compare.json", json_text(to_json(comparison), 2) + "\n");
   write_text_atomically(flags.out / "compare.md", comparison_markdown(comparison));
   write_text_atomically(flags.out / "compare.html", comparison_page(comparison));
   fmt::print("\n");
@@ -169,7 +178,7 @@ int compare(const CompareFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_compare(CLI::App& app) {
+std::function<int()> add_compare(Flags& app) {
   app.footer(
       "Trains a model of each architecture on the same text with the same batches, then measures each: bits on the "
       "held-out text, operations\n"
@@ -181,6 +190,7 @@ std::function<int()> add_compare(CLI::App& app) {
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
     set_threads(0);
+    keep_working_when_output_closes();
     return compare(*flags);
   };
 }

@@ -28,11 +28,9 @@ void check_same(const std::filesystem::path& folder, const Json& before, const J
     if (key == "vocab_size" || before.value(key, Json()) == value) continue;
     throw Error(ErrorKind::kInvalidArgument,
                 "{} was begun with {} = {}, now it is {}; give the same flags, or choose another --out",
-                folder.string(), key, before.value(key, Json()).dump(), value.dump());
+                folder.string(), key, json_text(before.value(key, Json())), json_text(value));
   }
 }
-
-bool has_begun(const ComparedRun& run) { return std::filesystem::exists(run.folder / "train.json"); }
 
 void check_held_out(const TextCorpus& corpus) {
   const std::int64_t size = corpus.valid ? corpus.valid->size() : 0;
@@ -45,16 +43,18 @@ void check_held_out(const TextCorpus& corpus) {
 // A file of ours that holds a JSON object, if it is there and whole.
 std::optional<Json> read_kept(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
-  Json json = parse_bounded_json(read_text(path));
+  Json json = read_json_file(path);
   return json.is_object() ? std::optional(std::move(json)) : std::nullopt;
 }
 
-void keep(const std::filesystem::path& path, const Json& json) { write_text_atomically(path, json.dump(2) + "\n"); }
+void keep(const std::filesystem::path& path, const Json& json) {
+  write_text_atomically(path, json_text(json, 2) + "\n");
+}
 
 // The same text that training held out.
 TextCorpus corpus_of(const ComparedRun& run) {
   TrainSettings settings = run.settings;
-  return make_run_setup(run.folder, settings, true).corpus;
+  return make_run_setup(run.folder, settings, RunPurpose::kResume).corpus;
 }
 
 double joules_per_token(const EnergyAccount& account, Accounting accounting, const PriceTable& prices) {
@@ -112,6 +112,8 @@ void keep_faster(const Json& rows, ComparedModel& model) {
 
 }  // namespace
 
+bool has_begun(const ComparedRun& run) { return std::filesystem::exists(run.folder / "train.json"); }
+
 void check_compared(const ComparedRun& run) {
   validate(run.settings.train);
   ModelConfig shape = run.settings.model;
@@ -128,7 +130,7 @@ bool train_compared(const ComparedRun& run) {
   if (read_kept(run.folder / "measured.json")) return true;
   const bool resume = has_begun(run);
   TrainSettings settings = run.settings;
-  RunSetup setup = make_run_setup(run.folder, settings, resume);
+  RunSetup setup = make_run_setup(run.folder, settings, resume ? RunPurpose::kResume : RunPurpose::kNew);
   const TextCorpus corpus = setup.corpus;
   check_held_out(corpus);
   TrainDisplay display(settings.model, settings.train, *corpus.tokenizer, "");

@@ -19,6 +19,9 @@ struct ComparedRun {
   std::string name() const { return folder.filename().string(); }
 };
 
+// Whether its folder holds a run already.
+bool has_begun(const ComparedRun& run);
+
 // Throws Error (kInvalidArgument) when the folder holds a run of other settings, or the settings cannot be used.
 void check_compared(const ComparedRun& run);
 

@@ -4,6 +4,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
@@ -15,13 +16,12 @@ namespace spikegpt::cli {
 namespace {
 
 struct ConvertFlags {
-  explicit ConvertFlags(CLI::App& app) : model(app, "What the tensors do not tell") {
-    app.add_option("weights", weights, "checkpoint: .pth of torch.save (old ones too), or .safetensors")
-        ->required();
-    app.add_option("out", out, "folder for the model")->required();
-    app.add_option("--tokenizer", tokenizer,
-                   "tokenizer.json, or a character vocabulary (JSON id -> character, UTF-8 or UTF-16); else bytes "
-                   "where V is 256");
+  explicit ConvertFlags(Flags& app) : model(app, "What the tensors do not tell") {
+    app.add("weights", weights, "checkpoint: .pth of torch.save (old ones too), or .safetensors").required();
+    app.add("out", out, "folder for the model").required();
+    app.add("--tokenizer", tokenizer,
+            "tokenizer.json, or a character vocabulary (JSON id -> character, UTF-8 or UTF-16); else bytes "
+            "where V is 256");
   }
   std::filesystem::path weights;
   std::filesystem::path out;
@@ -35,9 +35,7 @@ std::unique_ptr<Tokenizer> tokenizer_for(const ConvertFlags& flags, const ModelC
 }
 
 int convert(const ConvertFlags& flags) {
-  if (std::filesystem::exists(flags.out / "model.safetensors")) {
-    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another folder", flags.out.string());
-  }
+  refuse_used_folder(flags.out, "choose another folder", flags.tokenizer);
   const WeightFile file = read_weights(flags.weights);
   ModelConfig config = default_config(flags.model.given("arch") ? flags.model.values().arch : "spikegpt");
   infer_config(file, config);
@@ -64,7 +62,7 @@ int convert(const ConvertFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_convert(CLI::App& app) {
+std::function<int()> add_convert(Flags& app) {
   app.footer(
       "Number and width of the layers, vocabulary and ffnPre are read off the tensors; flags override. "
       "Prefixes of\n"

@@ -1,15 +1,13 @@
 // Command-line flags and TOML keys for structs with a `visit` list of fields.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <limits>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "spikegpt/cli/flags.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 
@@ -19,13 +17,11 @@ namespace spikegpt::cli {
 template <class Fields>
 class FieldFlags {
  public:
-  // `hidden` names fields that get no flag. The object must live as long as the app.
-  FieldFlags(CLI::App& app, const std::string& group, const std::vector<std::string>& hidden = {}) {
+  // `hidden` names fields that get no flag. The object must live as long as the command.
+  FieldFlags(Flags& app, const std::string& group, const std::vector<std::string>& hidden = {}) {
     Fields::visit(values_, [&](const char* key, auto& field, const char* help) {
       if (std::find(hidden.begin(), hidden.end(), key) != hidden.end()) return;
-      CLI::Option* option = add(app, flag_name(key), field, help);
-      option->group(group);
-      given_.push_back({key, option});
+      given_.push_back({key, add(app, key, field, help).group(group)});
     });
   }
   FieldFlags(const FieldFlags&) = delete;
@@ -33,7 +29,7 @@ class FieldFlags {
 
   bool given(std::string_view key) const {
     return std::any_of(given_.begin(), given_.end(),
-                       [&](const Given& flag) { return flag.key == key && flag.option->count() > 0; });
+                       [&](const Given& field) { return field.key == key && field.flag.given(); });
   }
   const Fields& values() const { return values_; }
 
@@ -41,8 +37,8 @@ class FieldFlags {
   void apply(Fields& target) const {
     const Json json = fields_to_json(values_);
     Json chosen = Json::object();
-    for (const Given& flag : given_) {
-      if (flag.option->count() > 0) chosen[flag.key] = json[flag.key];
+    for (const Given& field : given_) {
+      if (field.flag.given()) chosen[field.key] = json[field.key];
     }
     read_fields(chosen, "the command line", target);
   }
@@ -50,59 +46,19 @@ class FieldFlags {
  private:
   struct Given {
     std::string key;
-    CLI::Option* option;
+    Flag flag;
   };
 
-  static std::string flag_name(std::string key) {
-    std::replace(key.begin(), key.end(), '_', '-');
-    return "--" + key;
-  }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, bool& field, const char* help) {
-    return app.add_option(flag, field, help)->type_name("true|false")->capture_default_str();
-  }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field, const char* help) {
-    const auto read = [&field](const std::string& word) {
-      if (word == "none") {
-        field.reset();
-        return true;
-      }
-      double number = 0.0;
-      if (!CLI::detail::lexical_cast(word, number)) return false;
-      field = number;
-      return true;
-    };
-    return app
-        .add_option_function<std::string>(
-            flag,
-            [read, flag](const std::string& word) {
-              if (read(word)) return;
-              throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
-            },
-            help)
-        ->type_name("FLOAT|none");
-  }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
-    return app.add_option(flag, field, help)->capture_default_str();
-  }
-  static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field, const char* help) {
-    return app.add_option(flag, field, help);
-  }
-  // The parser's own conversion would take -1 for a large seed, and cut what is too large.
-  template <class Number>
-  static CLI::Option* add(CLI::App& app, const std::string& flag, Number& field, const char* help) {
-    const auto fault = [](const std::string& word) -> std::string {
-      Number value{};
-      const char* const end = word.data() + word.size();
-      const auto [stop, failure] = std::from_chars(word.data(), end, value);
-      if (failure == std::errc() && stop == end) return "";
-      constexpr bool kWhole = std::is_integral_v<Number>;
-      return fmt::format(
-          "expected a {}{}, found \"{}\"", kWhole ? "whole number" : "number",
-          kWhole ? fmt::format(" from {} to {}", std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max())
-                 : "",
-          word);
-    };
-    return app.add_option(flag, field, help)->capture_default_str()->check(fault);
+  template <class Field>
+  static Flag add(Flags& app, const std::string& key, Field& field, const char* help) {
+    std::string name = "--" + key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    if constexpr (std::is_same_v<Field, double>) {
+      if (is_limit(key)) return app.add_limit(name, field, help).show_default();
+    }
+    Flag flag = app.add(name, field, help);
+    if constexpr (!std::is_same_v<Field, std::vector<std::string>>) flag.show_default();
+    return flag;
   }
 
   Fields values_;

@@ -1,5 +1,7 @@
 // The program: a table of commands, and the one place where errors become messages.
 #include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include <array>
@@ -49,7 +51,7 @@ constexpr const char* kAbout =
     "  spikegpt generate my-model --prompt \"Once upon a time\"\n";
 
 int report(const std::string& message, int status) {
-  fmt::print(stderr, "spikegpt: {}\n", message);
+  std::fputs(fmt::format("spikegpt: {}\n", message).c_str(), stderr);  // fmt::print would throw where none reads
   return status;
 }
 
@@ -74,7 +76,8 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.about);
-    auto action = command.add(*sub);
+    spikegpt::cli::Flags flags(*sub);
+    auto action = command.add(flags);
     sub->callback([&chosen, action] { chosen = action; });
   }
   try {
@@ -106,6 +109,7 @@ void limit_spinning(char** argv) {
 int main(int argc, char** argv) {
   limit_spinning(argv);
   spikegpt::take_signals_on_a_thread_of_their_own();
+  spikegpt::cli::ignore_file_size_signal();
   try {
     return run(argc, argv);
   } catch (const spikegpt::Error& error) {

@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/train_settings.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/model/parameters.h"
+#include "spikegpt/report/html.h"
 #include "spikegpt/report/run_page.h"
 #include "spikegpt/text/tokenizer.h"
 
@@ -15,12 +17,14 @@ namespace spikegpt::cli {
 namespace {
 
 struct ReportFlags {
-  explicit ReportFlags(CLI::App& app) {
-    app.add_option("folders", folders, "folders of training runs; several are drawn over each other")->required();
-    app.add_option("--out", out, "HTML file to write; without it FOLDER/report.html");
+  explicit ReportFlags(Flags& app) {
+    app.add("folders", folders, "folders of training runs; several are drawn over each other").required();
+    app.add("--out", out, "HTML file to write; without it FOLDER/report.html");
+    add_force_flag(app, force);
   }
   std::vector<std::filesystem::path> folders;
   std::filesystem::path out;
+  bool force = false;
 };
 
 Json default_settings(const std::string& arch) {
@@ -54,6 +58,8 @@ int report(const ReportFlags& flags) {
     throw Error(ErrorKind::kInvalidArgument, "--out FILE.html is missing: where to write the page of {} runs",
                 flags.folders.size());
   }
+  const std::filesystem::path out = flags.out.empty() ? flags.folders[0] / "report.html" : flags.out;
+  refuse_other_file(out, kPageMark, flags.force);
   std::vector<ReportedRun> runs;
   for (const auto& folder : flags.folders) {
     ReportedRun run;
@@ -64,7 +70,6 @@ int report(const ReportFlags& flags) {
     run.parameters = parameters_of(run.log.settings);
     runs.push_back(std::move(run));
   }
-  const std::filesystem::path out = flags.out.empty() ? flags.folders[0] / "report.html" : flags.out;
   write_text_atomically(out, run_page(runs));
   fmt::print("{}\n", out.string());
   return 0;
@@ -72,7 +77,7 @@ int report(const ReportFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_report(CLI::App& app) {
+std::function<int()> add_report(Flags& app) {
   app.footer(
       "Writes one HTML file that loads nothing else: learning curves, firing rates of every layer, what the model "
       "wrote on the\n"

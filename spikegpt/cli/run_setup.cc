@@ -7,7 +7,7 @@
 namespace spikegpt::cli {
 namespace {
 
-TextCorpus load_data(const std::filesystem::path& folder, const TrainSettings& settings, bool resume) {
+TextCorpus load_data(const std::filesystem::path& folder, const TrainSettings& settings, RunPurpose purpose) {
   CorpusOptions options;
   options.data = settings.run.data;
   for (const std::string& source : settings.run.more) options.more.push_back(parse_source(source));
@@ -15,18 +15,19 @@ TextCorpus load_data(const std::filesystem::path& folder, const TrainSettings& s
   options.valid_fraction = settings.train.valid_fraction;
   options.tokenizer = settings.run.tokenizer;
   options.ctx_len = settings.model.ctx_len;
-  if (!resume) return load_text_corpus(options);
+  options.count_only = purpose == RunPurpose::kEstimate;
+  if (purpose != RunPurpose::kResume) return load_text_corpus(options);
   return load_text_corpus(options, load_tokenizer(folder));
 }
 
 }  // namespace
 
-RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, bool resume) {
+RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, RunPurpose purpose) {
   validate(settings.train);
   ModelConfig shape = settings.model;  // all of it can be checked but the vocabulary, which the data decide
   shape.vocab_size = std::max(shape.vocab_size, 1);
   validate(shape);
-  TextCorpus corpus = load_data(folder, settings, resume);
+  TextCorpus corpus = load_data(folder, settings, purpose);
   if (settings.model.vocab_size == 0) settings.model.vocab_size = static_cast<int>(corpus.tokenizer->vocab_size());
   check_vocabulary(folder.string(), *corpus.tokenizer, settings.model.vocab_size);
   return {folder, settings.model, settings.train, std::move(corpus), settings.run.from};

@@ -10,9 +10,14 @@
 
 namespace spikegpt::cli {
 
-// Loads the data and completes the settings by the vocabulary. `resume`: with the tokenizer of the folder. Throws
-// Error.
-RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, bool resume);
+enum class RunPurpose {
+  kNew,
+  kResume,    // with the tokenizer of the folder
+  kEstimate,  // the data are read and counted, not kept
+};
+
+// Loads the data and completes the settings by the vocabulary. Throws Error.
+RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& settings, RunPurpose purpose);
 
 // Called once the run was made: settings that it refuses must not take the place of those of an earlier run, and
 // must not keep the folder from being used by the next try.

@@ -4,34 +4,38 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
+#include "spikegpt/cli/field_flags.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/spike_report.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/energy/text_pass.h"
 #include "spikegpt/model/model_files.h"
+#include "spikegpt/plot/canvas.h"
 
 namespace spikegpt::cli {
 namespace {
 
 struct SpikesFlags {
-  explicit SpikesFlags(CLI::App& app) {
+  explicit SpikesFlags(Flags& app) {
     constexpr std::int64_t kMost = std::int64_t{1} << 50;
-    app.add_option("model", folder, "folder of the model")->required();
-    app.add_option("--data", data, "text to run it on")->required();
-    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
-        ->capture_default_str()
-        ->check(CLI::Range(std::int64_t{0}, kMost));
-    app.add_option("--window", window,
-                   "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
-        ->capture_default_str()
-        ->check(CLI::Range(std::int64_t{0}, kMost));
-    app.add_option("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
-        ->capture_default_str()
-        ->check(CLI::Range(0.0, 1.0));
-    app.add_flag("--json", json, "print one JSON object");
-    app.add_option("--csv", csv, "folder for sites.csv, neurons.csv, intervals.csv and places.csv");
-    app.add_option("--plot", plot, "folder for layers.svg, neurons.svg, intervals.svg and places.svg");
+    app.add("model", folder, "folder of the model").required();
+    app.add("--data", data, "text to run it on").required();
+    app.add("--max-tokens", max_tokens, "only the first of the text; 0 = all")
+        .show_default()
+        .between(std::int64_t{0}, kMost);
+    app.add("--window", window,
+            "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
+        .show_default()
+        .between(std::int64_t{0}, kMost);
+    app.add("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
+        .show_default()
+        .between(0.0, 1.0);
+    app.add_switch("--json", json, "print one JSON object");
+    app.add("--csv", csv, "folder for sites.csv, neurons.csv, intervals.csv and places.csv");
+    add_force_flag(app, force);
+    app.add("--plot", plot, "folder for layers.svg, neurons.svg, intervals.svg and places.svg");
   }
 
   std::filesystem::path folder;
@@ -42,6 +46,7 @@ struct SpikesFlags {
   bool json = false;
   std::filesystem::path csv;
   std::filesystem::path plot;
+  bool force = false;
 };
 
 void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector<TokenId>& tokens,
@@ -59,7 +64,16 @@ void watch(const SpikesFlags& flags, const StoredModel& model, const std::vector
   watch_text(model.config, model.parameters.data(), tokens, statistics, pass);
 }
 
+void check_places(const SpikesFlags& flags) {
+  const auto check = [&](const std::filesystem::path& folder, const char* name, std::string_view mark) {
+    if (!folder.empty() && std::filesystem::exists(folder)) refuse_other_file(folder / name, mark, flags.force);
+  };
+  for (const char* name : kSpikeTables) check(flags.csv, name, kSpikeTableStart);
+  for (const char* name : kSpikePictures) check(flags.plot, name, kPictureMark);
+}
+
 int run(const SpikesFlags& flags) {
+  check_places(flags);
   const StoredModel model = load_model(flags.folder);
   SpikeStatistics statistics(model.config);
   if (statistics.sites().empty()) {
@@ -72,7 +86,7 @@ int run(const SpikesFlags& flags) {
   watch(flags, model, tokens, statistics);
   const SpikeReport report = {statistics, flags.saturated, flags.folder.filename().string()};
   if (flags.json) {
-    fmt::print("{}\n", spikes_to_json(report).dump(2));
+    fmt::print("{}\n", json_text(spikes_to_json(report), 2));
   } else {
     fmt::print("{} {} x {}, {} {}s, firing rate {:.2f} %\n\n", model.config.arch, model.config.n_layer,
                model.config.n_embd, size, tokenizer->unit(), 100.0 * statistics.firing_rate());
@@ -91,7 +105,7 @@ int run(const SpikesFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_spikes(CLI::App& app) {
+std::function<int()> add_spikes(Flags& app) {
   app.footer(
       "Runs the model over a text and counts what every neuron does: how often it fires, how long it rests, whether it "
       "is dead or\n"

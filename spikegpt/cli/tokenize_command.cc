@@ -6,11 +6,14 @@
 #include <memory>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/data/documents.h"
+#include "spikegpt/data/indexed_dataset.h"
 #include "spikegpt/data/indexed_writer.h"
 #include "spikegpt/text/bpe_trainer.h"
 #include "spikegpt/text/tokenizer.h"
@@ -27,8 +30,9 @@ std::string read_all(const std::filesystem::path& path) {
 
 int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
   const std::string text = read_all(sources.empty() ? std::filesystem::path("-") : sources.front());
+  const PlainText plain(text, "the text", plain_text_for(check_for(tokenizer)));
   const char* separator = "";
-  const Unknowns unknowns = tokenizer.encode_into(text, [&](std::span<const TokenId> ids) {
+  const Unknowns unknowns = tokenizer.encode_into(plain.text(), [&](std::span<const TokenId> ids) {
     for (const TokenId id : ids) {
       fmt::print("{}{}", separator, id);
       separator = " ";
@@ -39,8 +43,12 @@ int print_ids(const Tokenizer& tokenizer, const Paths& sources) {
   return 0;
 }
 
-int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::filesystem::path& out) {
+int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::filesystem::path& out, bool force) {
+  refuse_output_inside(out, sources);
+  const IndexedPaths paths = indexed_paths(out);
+  for (const auto& file : {paths.bin, paths.idx}) refuse_other_file(file, "", force);
   install_stop_handler();
+  keep_working_when_output_closes();
   StatusLine status;
   const TokenizeSummary summary = tokenize_to_files(sources, tokenizer, out, [&](const TokenizeSummary& done) {
     if (stop_requested()) throw Error(ErrorKind::kCancelled, "interrupted; nothing was written");
@@ -55,19 +63,24 @@ int write_files(const Tokenizer& tokenizer, const Paths& sources, const std::fil
 }
 
 struct TokenizeFlags {
+  bool force = false;
   std::filesystem::path tokenizer;
   Paths sources;
   std::filesystem::path out;
 };
 
 struct TokenizerTrainFlags {
+  bool force = false;
   Paths sources;
   BpeTrainerOptions options;
   std::filesystem::path out;
 };
 
 int train_tokenizer(const TokenizerTrainFlags& flags) {
+  refuse_output_inside(flags.out, flags.sources);
+  refuse_other_file(flags.out, "", flags.force);
   install_stop_handler();
+  keep_working_when_output_closes();
   StatusLine status;
   BpeTrainer trainer(flags.options);
   std::int64_t bytes = 0;
@@ -96,11 +109,12 @@ int train_tokenizer(const TokenizerTrainFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_tokenize(CLI::App& app) {
+std::function<int()> add_tokenize(Flags& app) {
   auto flags = std::make_shared<TokenizeFlags>();
-  app.add_option("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model")->required();
-  app.add_option("sources", flags->sources, "text, folders of text, JSON lines; without: standard input");
-  app.add_option("--out", flags->out, "write OUT.bin and OUT.idx (MMIDIDX) for training");
+  app.add("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model").required();
+  app.add("sources", flags->sources, "text, folders of text, JSON lines; without: standard input");
+  app.add("--out", flags->out, "write OUT.bin and OUT.idx (MMIDIDX) for training");
+  add_force_flag(app, flags->force);
   app.footer(
       "Without --out the ids of one text are printed. Examples:\n"
       "  echo \"Hello\" | spikegpt tokenize 20B_tokenizer.json\n"
@@ -111,14 +125,14 @@ std::function<int()> add_tokenize(CLI::App& app) {
     if (flags->sources.empty()) {
       throw Error(ErrorKind::kInvalidArgument, "--out needs the texts to tokenize");
     }
-    return write_files(*tokenizer, flags->sources, flags->out);
+    return write_files(*tokenizer, flags->sources, flags->out, flags->force);
   };
 }
 
-std::function<int()> add_detokenize(CLI::App& app) {
+std::function<int()> add_detokenize(Flags& app) {
   auto flags = std::make_shared<TokenizeFlags>();
-  app.add_option("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model")->required();
-  app.add_option("ids", flags->out, "file of token ids; without: standard input");
+  app.add("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model").required();
+  app.add("ids", flags->out, "file of token ids; without: standard input");
   app.footer("Example:\n  echo \"12092 1533\" | spikegpt detokenize 20B_tokenizer.json");
   return [flags] {
     const auto tokenizer = load_tokenizer(flags->tokenizer);
@@ -129,16 +143,15 @@ std::function<int()> add_detokenize(CLI::App& app) {
   };
 }
 
-std::function<int()> add_tokenizer(CLI::App& app) {
-  app.require_subcommand(1);
-  CLI::App* train = app.add_subcommand("train", "learn a byte-level BPE from text");
+std::function<int()> add_tokenizer(Flags& app) {
+  Flags train = app.subcommand("train", "learn a byte-level BPE from text");
   auto flags = std::make_shared<TokenizerTrainFlags>();
-  train->add_option("--data", flags->sources, "text, folders of text, JSON lines")->required();
-  train->add_option("--vocab-size", flags->options.vocab_size, "tokens in all")->capture_default_str();
-  train->add_option("--min-frequency", flags->options.min_frequency, "rarer pairs are not merged")
-      ->capture_default_str();
-  train->add_option("--out", flags->out, "tokenizer.json to write")->required();
-  train->footer("Example:\n  spikegpt tokenizer train --data corpus.txt --vocab-size 8192 --out tokenizer.json");
+  train.add("--data", flags->sources, "text, folders of text, JSON lines").required();
+  train.add("--vocab-size", flags->options.vocab_size, "tokens in all").show_default();
+  train.add("--min-frequency", flags->options.min_frequency, "rarer pairs are not merged").show_default();
+  train.add("--out", flags->out, "tokenizer.json to write").required();
+  add_force_flag(train, flags->force);
+  train.footer("Example:\n  spikegpt tokenizer train --data corpus.txt --vocab-size 8192 --out tokenizer.json");
   return [flags] { return train_tokenizer(*flags); };
 }
 

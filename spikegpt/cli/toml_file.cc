@@ -4,6 +4,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -29,10 +30,11 @@ Json to_json(const std::filesystem::path& path, const toml::node& node) {
 }  // namespace
 
 Json read_toml(const std::filesystem::path& path) {
-  const std::string text = read_text(path);
+  const MappedFile file(path);
+  const PlainText text(file.text(), path.string());
   Json json = Json::object();
   try {
-    const toml::table table = toml::parse(text, path.string());
+    const toml::table table = toml::parse(text.text(), path.string());
     for (const auto& [key, node] : table) json[std::string(key.str())] = to_json(path, node);
   } catch (const toml::parse_error& error) {
     const auto& where = error.source().begin;

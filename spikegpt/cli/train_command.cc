@@ -7,6 +7,7 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/mpi_job.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/run_setup.h"
 #include "spikegpt/cli/train_display.h"
 #include "spikegpt/cli/train_estimate.h"
@@ -18,12 +19,12 @@
 namespace spikegpt::cli {
 namespace {
 
-void refuse_existing_model(const std::filesystem::path& folder) {
-  for (const char* name : {"model.safetensors", "train.json", "checkpoints"}) {
-    if (!std::filesystem::exists(folder / name)) continue;
-    throw Error(ErrorKind::kInvalidArgument, "{} already holds a model; choose another --out, or go on with --resume",
-                folder.string());
-  }
+// What a run is begun in holds nothing that it would write over, and none of its texts.
+void check_place(const std::filesystem::path& out, const RunFields& run) {
+  refuse_used_folder(out, "choose another --out, or go on with --resume", run.tokenizer);
+  std::vector<std::filesystem::path> sources = {run.data, run.valid};
+  for (const std::string& source : run.more) sources.push_back(parse_source(source).path);
+  refuse_output_inside(out, sources);
 }
 
 struct Input {
@@ -39,11 +40,14 @@ Input read_input(const TrainFlags& flags, int ranks, bool leads) {
   if (flags.dry_run() && flags.resume()) {
     throw Error(ErrorKind::kInvalidArgument, "--dry-run is for new runs; leave --resume away");
   }
-  if (leads && !flags.resume() && !flags.dry_run()) refuse_existing_model(flags.out());
+  if (leads && !flags.resume() && !flags.dry_run()) check_place(flags.out(), settings.run);
   validate(settings.train);
   if (!flags.resume()) settings.train.accumulate *= ranks;
   micro_batches_per_rank(settings.train, ranks);
-  input.setup = make_run_setup(flags.out(), settings, flags.resume());
+  const RunPurpose purpose = flags.resume()    ? RunPurpose::kResume
+                             : flags.dry_run() ? RunPurpose::kEstimate
+                                               : RunPurpose::kNew;
+  input.setup = make_run_setup(flags.out(), settings, purpose);
   return input;
 }
 
@@ -100,10 +104,14 @@ int lead(const TrainFlags& flags, const Input& input, Communicator* job) {
 
 int train(const TrainFlags& flags, const Input& input, Communicator* job) {
   install_stop_handler();
-  if (job != nullptr && job->rank() > 0) return follow(input.setup, *job);
-  if (!flags.dry_run()) return lead(flags, input, job);
-  print_estimate(input.setup, job);
-  return 0;
+  const bool leads = job == nullptr || job->rank() == 0;
+  if (flags.dry_run()) {
+    const RunSetup timed = timed_run(input.setup, job);
+    if (!leads) return follow(timed, *job);
+    print_estimate(input.setup, timed, job);
+    return 0;
+  }
+  return leads ? lead(flags, input, job) : follow(input.setup, *job);
 }
 
 // One that fails ends all, after it has said why.
@@ -125,7 +133,7 @@ int train(const TrainFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_train(CLI::App& app) {
+std::function<int()> add_train(Flags& app) {
   app.footer(
       "Flags win over --config, which wins over --preset. Examples:\n"
       "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"
@@ -137,6 +145,7 @@ std::function<int()> add_train(CLI::App& app) {
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {
     set_threads(0);
+    keep_working_when_output_closes();
     return train(*flags);
   };
 }

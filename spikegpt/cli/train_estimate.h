@@ -5,8 +5,12 @@
 
 namespace spikegpt::cli {
 
-// Runs a few steps of it in memory, prints memory, disk and time expected, and writes nothing. On rank 0 of a job,
-// while the others' trainers follow(); otherwise `job` is null.
-void print_estimate(const RunSetup& setup, Communicator* job);
+// What a few steps of are timed instead: a run that takes little memory, with random tokens; a small model itself, of a
+// larger one a layer of it, narrower where need be. On every rank of a job the same; otherwise `job` is null.
+RunSetup timed_run(const RunSetup& setup, const Communicator* job);
+
+// Prints memory, disk and time that `setup` will take, and writes nothing. Takes the memory of `timed` only. On rank 0
+// of a job, while the others' trainers of `timed` follow().
+void print_estimate(const RunSetup& setup, const RunSetup& timed, Communicator* job);
 
 }  // namespace spikegpt::cli

@@ -31,16 +31,15 @@ void check_keys(const Json& all, const std::string& where) {
 
 }  // namespace
 
-TrainFlags::TrainFlags(CLI::App& app)
-    : run_(app, "Data"), model_(app, "Model", {"vocab_size"}), train_(app, "Training") {
-  app.add_option("--out", out_, "folder for the model, its checkpoints and metrics.jsonl")->required();
-  app.add_option("--config", config_path_, "TOML file with any of these flags as keys");
-  app.add_option("--preset", preset_, "named size: see spikegpt inspect --presets");
-  app.add_flag("--resume", resume_, "go on with the run in --out as if it had never stopped");
-  app.add_flag("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
-  app.add_option("--patience", patience_, "under mpirun: seconds without a sign of life until a process counts as lost")
-      ->check(CLI::Range(1.0, 1e6));
-  app.add_option("--sample-prompt", sample_prompt_, "what the sample texts begin with");
+TrainFlags::TrainFlags(Flags& app) : run_(app, "Data"), model_(app, "Model", {"vocab_size"}), train_(app, "Training") {
+  app.add("--out", out_, "folder for the model, its checkpoints and metrics.jsonl").required();
+  app.add("--config", config_path_, "TOML file with any of these flags as keys");
+  app.add("--preset", preset_, "named size: see spikegpt inspect --presets");
+  app.add_switch("--resume", resume_, "go on with the run in --out as if it had never stopped");
+  app.add_switch("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
+  app.add("--patience", patience_, "under mpirun: seconds without a sign of life until a process counts as lost")
+      .between(1.0, 1e6);
+  app.add("--sample-prompt", sample_prompt_, "what the sample texts begin with");
 }
 
 Json TrainFlags::config_file() const {
@@ -106,19 +105,19 @@ TrainSettings TrainFlags::settings() const {
 }
 
 void save_settings(const std::filesystem::path& folder, const TrainSettings& settings) {
+  TrainSettings anywhere = settings;  // so that the run can be gone on with from any folder
+  const auto from_root = [](std::string& path) {
+    if (!path.empty()) path = std::filesystem::absolute(path).string();
+  };
+  from_root(anywhere.run.data);
+  from_root(anywhere.run.valid);
+  from_root(anywhere.run.from);
+  for (std::string& source : anywhere.run.more) from_root(source);
   Json json;
-  json["run"] = fields_to_json(settings.run);
-  json["run"]["data"] = std::filesystem::absolute(settings.run.data).string();
-  for (Json& source : json["run"]["more"]) {
-    source = std::filesystem::absolute(source.get<std::string>()).string();
-  }
-  for (const char* key : {"valid", "from"}) {
-    const auto path = json["run"][key].get<std::string>();
-    if (!path.empty()) json["run"][key] = std::filesystem::absolute(path).string();
-  }
+  json["run"] = fields_to_json(anywhere.run);
   json["model"] = fields_to_json(settings.model);
   json["train"] = fields_to_json(settings.train);
-  write_text_atomically(folder / "train.json", json.dump(2) + "\n");
+  write_text_atomically(folder / "train.json", json_text(json, 2) + "\n");
 }
 
 TrainSettings load_settings(const std::filesystem::path& folder) {
@@ -126,7 +125,7 @@ TrainSettings load_settings(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(path)) {
     throw Error(ErrorKind::kNotFound, "{} has no run to resume: it has no train.json", folder.string());
   }
-  const Json json = parse_bounded_json(read_text(path));
+  const Json json = read_json_file(path);
   TrainSettings settings;
   const std::string where = path.string();
   for (const char* part : {"run", "model", "train"}) {

@@ -1,7 +1,6 @@
 // Everything `spikegpt train` is told: by preset, configuration file, flags, and the folder it goes on in.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -39,7 +38,7 @@ struct TrainSettings {
 // The flags of `spikegpt train`, in the order in which they win: flag, configuration file, preset, default.
 class TrainFlags {
  public:
-  explicit TrainFlags(CLI::App& app);
+  explicit TrainFlags(Flags& app);
 
   const std::filesystem::path& out() const { return out_; }
   bool resume() const { return resume_; }

@@ -1,5 +1,8 @@
 #include "spikegpt/core/bounded_json.h"
 
+#include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
+
 namespace spikegpt {
 namespace {
 
@@ -28,6 +31,11 @@ bool is_too_deep(std::string_view text) noexcept {
 Json parse_bounded_json(std::string_view text) {
   if (is_too_deep(text)) return Json(Json::value_t::discarded);
   return Json::parse(text, nullptr, false);
+}
+
+Json read_json_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return parse_bounded_json(PlainText(file.text(), path.string()).text());
 }
 
 }  // namespace spikegpt

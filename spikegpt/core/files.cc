@@ -37,19 +37,25 @@ int open_for_reading(const std::filesystem::path& path) {
   return fd;
 }
 
+// Writes all of it. Returns 0, or errno.
+int write_all(int fd, std::span<const std::byte> bytes) noexcept {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
 class DescriptorWriter final : public FileWriter {
  public:
   DescriptorWriter(int fd, const std::filesystem::path& path) : fd_(fd), path_(path) {}
 
   void write(std::span<const std::byte> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) {
-        throw Error(ErrorKind::kIo, "cannot write {}: {}; the earlier file, if any, is unchanged", path_.string(),
-                    system_message(errno));
-      }
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    if (const int failure = write_all(fd_, bytes); failure != 0) {
+      throw Error(ErrorKind::kIo, "cannot write {}: {}; the earlier file, if any, is unchanged", path_.string(),
+                  system_message(failure));
     }
   }
 
@@ -63,12 +69,30 @@ void sync_folder(const std::filesystem::path& folder) {
   if (directory.fd >= 0) fsync(directory.fd);  // some file systems cannot; the rename still holds
 }
 
+const char* kind_of_place(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder (directory)";
+  if (S_ISFIFO(mode)) return "a named pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+// A new file that only we have. One of the same name was left by a process that was killed.
+int create_temporary(const std::filesystem::path& temporary) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  int fd = open(temporary.c_str(), kFlags, 0644);
+  if (fd < 0 && errno == EEXIST && unlink(temporary.c_str()) == 0) fd = open(temporary.c_str(), kFlags, 0644);
+  return fd;
+}
+
 void write_and_rename(const std::filesystem::path& temporary, const std::filesystem::path& path,
                       const std::function<void(FileWriter&)>& write_content) {
-  const Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const Descriptor file(create_temporary(temporary));
   if (file.fd < 0) {
     throw Error(ErrorKind::kIo, "cannot create {}: {}", temporary.string(), system_message(errno));
   }
+  struct stat earlier = {};
+  const bool replaces = stat(path.c_str(), &earlier) == 0;
+  if (replaces && fchmod(file.fd, earlier.st_mode & 07777) != 0) errno = 0;  // some file systems have no modes
   DescriptorWriter writer(file.fd, path);
   write_content(writer);
   if (fsync(file.fd) != 0 || rename(temporary.c_str(), path.c_str()) != 0) {
@@ -117,20 +141,58 @@ void MappedFile::unmap() noexcept {
 
 std::string read_text(const std::filesystem::path& path) { return std::string(MappedFile(path).text()); }
 
+std::filesystem::path output_file(const std::filesystem::path& path) {
+  constexpr int kMostLinks = 40;  // as the system
+  std::filesystem::path file = path;
+  for (int links = 0;; ++links) {
+    struct stat status = {};
+    if (lstat(file.c_str(), &status) != 0) return file;  // not there yet; that it cannot be made is seen then
+    if (S_ISREG(status.st_mode)) return file;
+    if (!S_ISLNK(status.st_mode)) {
+      throw Error(ErrorKind::kIo, "cannot write {}: it is {}, not a regular file; name another file", path.string(),
+                  kind_of_place(status.st_mode));
+    }
+    std::error_code failure;
+    const std::filesystem::path target = std::filesystem::read_symlink(file, failure);
+    if (failure || links == kMostLinks) {
+      throw Error(ErrorKind::kIo, "cannot write {}: its links lead nowhere; name another file", path.string());
+    }
+    file = file.parent_path() / target;  // an absolute target replaces the folder
+  }
+}
+
 void write_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write_content) {
-  std::filesystem::path temporary = path;
+  const std::filesystem::path target = output_file(path);
+  std::filesystem::path temporary = target;
   temporary += fmt::format(".{}.tmp", getpid());
   try {
-    write_and_rename(temporary, path, write_content);
+    write_and_rename(temporary, target, write_content);
   } catch (...) {
     unlink(temporary.c_str());
     throw;
   }
-  sync_folder(path.has_parent_path() ? path.parent_path() : ".");
+  sync_folder(target.has_parent_path() ? target.parent_path() : ".");
 }
 
 void write_text_atomically(const std::filesystem::path& path, std::string_view text) {
   write_atomically(path, [&](FileWriter& writer) { writer.write_text(text); });
+}
+
+GrowingFile::GrowingFile(const std::filesystem::path& path) : path_(path) {
+  const std::filesystem::path target = output_file(path);
+  fd_ = open(target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
+  if (fd_ < 0) throw Error(ErrorKind::kIo, "cannot write {}: {}", path.string(), system_message(errno));
+}
+
+GrowingFile::~GrowingFile() { close(fd_); }
+
+void GrowingFile::append(std::string_view record) {
+  const off_t before = lseek(fd_, 0, SEEK_END);
+  const int failure = write_all(fd_, std::as_bytes(std::span(record)));
+  if (failure == 0) return;
+  const bool whole = before >= 0 && ftruncate(fd_, before) == 0;
+  throw Error(ErrorKind::kIo, "cannot write {}: {}; {}", path_.string(), system_message(failure),
+              whole ? "it ends with the record before" : "its last record is cut short");
 }
 
 void make_folder(const std::filesystem::path& path) {

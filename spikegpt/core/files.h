@@ -43,10 +43,32 @@ class FileWriter {
   void write_text(std::string_view text) { write(std::as_bytes(std::span(text))); }
 };
 
+// The file that writing to `path` makes or replaces: where links lead, also one whose target is missing.
+// Throws Error (kIo) for what is no regular file: a folder, a device, a pipe. They are never replaced.
+std::filesystem::path output_file(const std::filesystem::path& path);
+
 // Writes `path` through a temporary file beside it, then fsync and rename: `path` holds either its old
-// content or all of the new. Throws Error (kIo) and removes the temporary file on failure.
+// content or all of the new. Links are followed: they stay, their target changes. Throws Error (kIo) and
+// removes the temporary file on failure; as output_file.
 void write_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write_content);
 void write_text_atomically(const std::filesystem::path& path, std::string_view text);
+
+// A file that grows by whole records while others read it. What it held before stays.
+class GrowingFile {
+ public:
+  // Throws Error (kIo), as output_file.
+  explicit GrowingFile(const std::filesystem::path& path);
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+  ~GrowingFile();
+
+  // All of `record`, or nothing: then throws Error (kIo), with what was written of it taken back.
+  void append(std::string_view record);
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
 
 // Makes a folder and its parents. Throws Error (kIo).
 void make_folder(const std::filesystem::path& path);

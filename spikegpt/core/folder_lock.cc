@@ -27,21 +27,33 @@ std::string own_name() {
   return host.empty() ? fmt::format("process {}", getpid()) : fmt::format("process {} on {}", getpid(), host);
 }
 
-// Whether the open file still is the one at `path`: its last owner may have removed it in between.
+// A file of this name that is another's is neither emptied nor removed.
+bool is_lock(int fd) {
+  struct stat status = {};
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  return status.st_size == 0 || owner_of(fd).starts_with("process ");
+}
+
+// Whether the open file or folder still is the one at `path`: somebody may have removed it in between.
 bool is_still_at(int fd, const std::filesystem::path& path) {
-  struct stat open_file = {};
+  struct stat opened = {};
   struct stat named = {};
-  return fstat(fd, &open_file) == 0 && stat(path.c_str(), &named) == 0 && open_file.st_ino == named.st_ino &&
-         open_file.st_dev == named.st_dev;
+  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
 }
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / "lock") {
+FolderLock::FolderLock(const std::filesystem::path& folder) : folder_(folder), path_(folder / "lock") {
   while (true) {
-    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
     if (fd_ < 0) {
       throw Error(ErrorKind::kIo, "cannot create {}: {}", path_.string(), std::generic_category().message(errno));
+    }
+    if (!is_lock(fd_)) {
+      close(fd_);
+      throw Error(ErrorKind::kInvalidArgument, "{} is no lock of a run: move it away, or choose another folder",
+                  path_.string());
     }
     const bool locked = flock(fd_, LOCK_EX | LOCK_NB) == 0;
     if (locked && is_still_at(fd_, path_)) break;
@@ -55,14 +67,22 @@ FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / "lo
     }
     throw Error(ErrorKind::kIo, "cannot lock {}: {}", path_.string(), std::generic_category().message(failure));
   }
+  folder_fd_ = open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // while it is open no other gets its number
   const std::string name = own_name();
   // Only for the message of those who are refused: the lock holds without it.
   if (ftruncate(fd_, 0) != 0 || pwrite(fd_, name.data(), name.size(), 0) < 0) errno = 0;
 }
 
 FolderLock::~FolderLock() {
-  unlink(path_.c_str());
+  if (is_still_at(fd_, path_)) unlink(path_.c_str());
   close(fd_);
+  if (folder_fd_ >= 0) close(folder_fd_);
+}
+
+void FolderLock::check_folder() const {
+  if (folder_fd_ < 0 || is_still_at(folder_fd_, folder_)) return;
+  throw Error(ErrorKind::kIo, "{} was deleted, moved or replaced meanwhile; nothing more is written there",
+              folder_.string());
 }
 
 }  // namespace spikegpt

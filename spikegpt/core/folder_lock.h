@@ -15,8 +15,14 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
   ~FolderLock();
 
+  // Call before writing, so that a folder which was deleted is not begun anew with half of its content.
+  // Throws Error (kIo) when the folder is no longer where it was.
+  void check_folder() const;
+
  private:
+  std::filesystem::path folder_;
   std::filesystem::path path_;
+  int folder_fd_ = -1;
   int fd_ = -1;
 };
 

@@ -10,8 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_json_lines(const fs::path& path) { return path.extension() == ".jsonl" || path.extension() == ".ndjson"; }
-
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 // Regular files below a folder, in the order of their paths. Links to folders are not followed:
@@ -44,6 +42,8 @@ void hand_over_file(const fs::path& path, TextCheck check, const DocumentSink& s
 
 }  // namespace
 
+bool is_json_lines(const fs::path& file) { return file.extension() == ".jsonl" || file.extension() == ".ndjson"; }
+
 SourceKind source_kind(const fs::path& path) {
   std::error_code unreadable;
   if (fs::is_directory(path, unreadable)) return SourceKind::kFolder;
@@ -58,19 +58,19 @@ SourceKind source_kind(const fs::path& path) {
   return prefix ? SourceKind::kIndexed : SourceKind::kText;
 }
 
-void for_each_document(const fs::path& path, TextCheck check, const DocumentSink& sink) {
-  if (source_kind(path) != SourceKind::kFolder) {
-    hand_over_file(path, check, sink);
-    return;
-  }
-  const std::vector<fs::path> files = files_below(path);
+std::vector<fs::path> files_of(const fs::path& path) {
+  if (source_kind(path) != SourceKind::kFolder) return {path};
+  std::vector<fs::path> files = files_below(path);
   if (files.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "the folder {} holds no files", path.string());
   }
-  for (const fs::path& file : files) {
-    std::error_code unreadable;
-    if (fs::file_size(file, unreadable) > 0) hand_over_file(file, check, sink);
-  }
+  std::error_code unreadable;
+  std::erase_if(files, [&](const fs::path& file) { return fs::file_size(file, unreadable) == 0; });
+  return files;
+}
+
+void for_each_document(const fs::path& path, TextCheck check, const DocumentSink& sink) {
+  for (const fs::path& file : files_of(path)) hand_over_file(file, check, sink);
 }
 
 std::string read_documents(const fs::path& path, TextCheck check) {

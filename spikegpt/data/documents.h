@@ -18,6 +18,12 @@ enum class SourceKind {
 
 SourceKind source_kind(const std::filesystem::path& path);
 
+bool is_json_lines(const std::filesystem::path& file);
+
+// The file itself, or the files of a folder that are not empty, in the order of their names. Hidden files and folders
+// are passed over. Throws Error: kIo; kInvalidArgument for a folder without files.
+std::vector<std::filesystem::path> files_of(const std::filesystem::path& path);
+
 // All documents of a text, folder or JSON lines. Hidden files and folders are passed over. Throws
 // Error: as TextFile and for_each_json_line; kInvalidArgument for a folder without files.
 void for_each_document(const std::filesystem::path& path, TextCheck check, const DocumentSink& sink);

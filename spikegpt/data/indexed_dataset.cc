@@ -114,8 +114,12 @@ void place_tables(const IndexReader& index, Layout& layout) {
 }
 
 // Sequences must fill the .bin without gaps or overlaps.
-void check_sequences(const IndexReader& index, const Layout& layout, const std::filesystem::path& bin,
-                     std::size_t bin_size) {
+void check_sequences(const IndexReader& index, const Layout& layout, const MappedFile& bin,
+                     std::int64_t most_tokens) {
+  const std::size_t bin_size = bin.bytes().size();
+  const std::uint64_t enough = static_cast<std::uint64_t>(most_tokens) > bin_size / layout.item_size
+                                   ? bin_size + 1
+                                   : static_cast<std::uint64_t>(most_tokens) * layout.item_size;
   std::uint64_t expected = 0;
   for (std::uint64_t i = 0; i < layout.sequences; ++i) {
     const std::size_t length_at = layout.lengths + 4 * i;
@@ -132,12 +136,13 @@ void check_sequences(const IndexReader& index, const Layout& layout, const std::
     }
     expected += static_cast<std::uint64_t>(length) * layout.item_size;
     if (expected > bin_size) break;
+    if (expected >= enough) return;
   }
   if (expected == bin_size) return;
   throw Error(ErrorKind::kCorruptFile,
               "{} speaks of {}{} bytes of tokens, {} has {}: they do not belong together, or one was "
               "cut short",
-              index.name(), expected > bin_size ? "at least " : "", expected, bin.string(), bin_size);
+              index.name(), expected > bin_size ? "at least " : "", expected, bin.path().string(), bin_size);
 }
 
 void check_documents(const IndexReader& index, const Layout& layout) {
@@ -167,14 +172,14 @@ IndexedPaths indexed_paths(const std::filesystem::path& name) {
   return paths;
 }
 
-IndexedDataset::IndexedDataset(const std::filesystem::path& name, std::int64_t vocab_size) {
+IndexedDataset::IndexedDataset(const std::filesystem::path& name, std::int64_t vocab_size, std::int64_t most_tokens) {
   const IndexedPaths paths = indexed_paths(name);
   const IndexReader index(paths.idx);
   Layout layout = read_header(index);
   place_tables(index, layout);
   MappedFile bin(paths.bin);
-  check_sequences(index, layout, paths.bin, bin.bytes().size());
-  check_documents(index, layout);
+  check_sequences(index, layout, bin, most_tokens);
+  if (most_tokens >= static_cast<std::int64_t>(bin.bytes().size() / layout.item_size)) check_documents(index, layout);
   sequences_ = static_cast<std::int64_t>(layout.sequences);
   documents_ = layout.entries == 0 ? 0 : static_cast<std::int64_t>(layout.entries) - 1;
   if (layout.dtype_code == indexed_format::kUint16) {

@@ -34,8 +34,8 @@ class IndexedDataset {
   // Checks the whole index against the .bin. Throws Error: as MappedFile; kCorruptFile with file
   // and byte where they contradict themselves or each other; kUnsupported for types of tokens other
   // than uint16 and int32. Reading from `tokens` throws Error (kCorruptFile) for an id outside [0,
-  // vocab_size).
-  IndexedDataset(const std::filesystem::path& name, std::int64_t vocab_size);
+  // vocab_size). Where only the first `most_tokens` will be read, only their part of the index is checked.
+  IndexedDataset(const std::filesystem::path& name, std::int64_t vocab_size, std::int64_t most_tokens = INT64_MAX);
 
   // All sequences one behind the other.
   const TokenStreamPtr& tokens() const noexcept { return tokens_; }

@@ -14,4 +14,7 @@ using DocumentSink = std::function<void(std::string_view)>;
 // kCorruptFile with the line for what is no JSON object with a "text" in it.
 void for_each_json_line(const std::filesystem::path& file, const DocumentSink& sink);
 
+// The same until `sink` returns false; lines behind that one are not read.
+void for_each_json_line_until(const std::filesystem::path& file, const std::function<bool(std::string_view)>& sink);
+
 }  // namespace spikegpt

@@ -9,30 +9,16 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
+#include "spikegpt/core/plain_text.h"
+#include "spikegpt/data/labelled_table.h"
 #include "spikegpt/text/lines.h"
 #include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
 namespace {
 
-struct Row {
-  std::string label;
-  std::string text;
-  std::size_t line = 0;
-};
-
-[[noreturn]] void refuse(const std::filesystem::path& path, std::size_t line, std::string_view fault) {
-  throw Error(ErrorKind::kCorruptFile, "{}, line {}: {}", path.string(), line, fault);
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
-}
-
-std::vector<Row> read_plain(const std::filesystem::path& path, std::string_view text) {
-  std::vector<Row> rows;
+std::vector<LabelledRow> read_plain(const std::filesystem::path& path, std::string_view text) {
+  std::vector<LabelledRow> rows;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     if (is_blank(line)) return;
     line = trimmed(line);
@@ -43,99 +29,35 @@ std::vector<Row> read_plain(const std::filesystem::path& path, std::string_view 
   return rows;
 }
 
-std::vector<Row> read_json_lines(const std::filesystem::path& path, std::string_view text) {
-  std::vector<Row> rows;
+const Json* find_field(const Json& object, const std::string& wanted, std::span<const std::string_view> usual) {
+  for (const auto& [key, value] : object.items()) {
+    if (wanted.empty() ? is_among(key, usual) : lower_case(key) == lower_case(wanted)) return &value;
+  }
+  return nullptr;
+}
+
+std::string label_of(const Json& label, const std::filesystem::path& path, std::size_t line) {
+  if (label.is_string()) return label.get<std::string>();
+  if (label.is_number() || label.is_boolean()) return label.dump();
+  refuse(path, line, fmt::format("the label is {}; expected a text or a number", label.type_name()));
+}
+
+std::vector<LabelledRow> read_json_lines(const std::filesystem::path& path, std::string_view text,
+                                         const LabelledColumns& columns) {
+  std::vector<LabelledRow> rows;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     if (is_blank(line)) return;
     const Json json = parse_bounded_json(to_utf8(line));
-    const char* key = json.is_object() && json.contains("text") ? "text" : "sentence";
-    if (!json.is_object() || !json.contains("label") || !json.contains(key) || !json[key].is_string()) {
-      refuse(path, number, R"(expected {"label": ..., "text": "..."})");
+    const Json* const label = json.is_object() ? find_field(json, columns.label, kLabelNames) : nullptr;
+    const Json* const content = json.is_object() ? find_field(json, columns.text, kTextNames) : nullptr;
+    if (label == nullptr || content == nullptr || !content->is_string()) {
+      refuse(path, number,
+             fmt::format(R"(expected {{"{}": ..., "{}": "..."}}; other names: --label-column, --text-column)",
+                         columns.label.empty() ? "label" : columns.label,
+                         columns.text.empty() ? "text" : columns.text));
     }
-    const Json& label = json["label"];
-    rows.push_back({label.is_string() ? label.get<std::string>() : label.dump(), json[key].get<std::string>(), number});
+    rows.push_back({label_of(*label, path, number), content->get<std::string>(), number});
   });
-  return rows;
-}
-
-// Cells of a table; quoted ones may hold separators, line ends and doubled quotes.
-class TableReader {
- public:
-  TableReader(const std::filesystem::path& path, std::string_view text, char separator)
-      : path_(path), text_(text), separator_(separator) {}
-
-  bool at_end() const { return at_ >= text_.size(); }
-  std::size_t line() const { return line_; }
-  std::vector<std::string> row() {
-    std::vector<std::string> cells = {cell()};
-    while (at_ < text_.size() && text_[at_] == separator_) {
-      ++at_;
-      cells.push_back(cell());
-    }
-    if (at_ < text_.size() && text_[at_] == '\r') ++at_;
-    if (at_ < text_.size() && text_[at_] == '\n') ++at_;
-    ++line_;
-    return cells;
-  }
-
- private:
-  std::string cell() {
-    // In files with tabs a quote is a character like any other.
-    if (separator_ == '\t' || at_ >= text_.size() || text_[at_] != '"') {
-      const std::size_t end = std::min(text_.find_first_of(std::string{separator_, '\r', '\n'}, at_), text_.size());
-      std::string found(text_.substr(at_, end - at_));
-      at_ = end;
-      return found;
-    }
-    const std::size_t start = line_;
-    std::string found;
-    for (++at_; at_ < text_.size(); ++at_) {
-      if (text_[at_] == '\n') ++line_;
-      if (text_[at_] == '"') {
-        if (at_ + 1 >= text_.size() || text_[at_ + 1] != '"') break;
-        ++at_;
-      }
-      found += text_[at_];
-    }
-    if (at_ >= text_.size()) refuse(path_, start, "a quote that is never closed");
-    ++at_;
-    if (at_ < text_.size() && text_[at_] != separator_ && text_[at_] != '\r' && text_[at_] != '\n') {
-      refuse(path_, line_, "characters behind a closing quote");
-    }
-    return found;
-  }
-
-  const std::filesystem::path& path_;
-  std::string_view text_;
-  char separator_;
-  std::size_t at_ = 0;
-  std::size_t line_ = 1;
-};
-
-std::vector<Row> read_table(const std::filesystem::path& path, std::string_view text, char separator) {
-  TableReader reader(path, text, separator);
-  std::vector<Row> rows;
-  std::size_t label = 0;
-  std::size_t content = 1;
-  for (bool first = true; !reader.at_end(); first = false) {
-    const std::size_t line = reader.line();
-    const std::vector<std::string> cells = reader.row();
-    if (cells.size() == 1 && trimmed(cells[0]).empty()) continue;
-    if (cells.size() < 2) refuse(path, line, "expected at least two columns");
-    if (first) {
-      const auto find = [&](std::string_view name) {
-        return static_cast<std::size_t>(std::find(cells.begin(), cells.end(), name) - cells.begin());
-      };
-      const std::size_t named = std::min(find("text"), find("sentence"));
-      if (find("label") < cells.size() && named < cells.size()) {
-        label = find("label");
-        content = named;
-        continue;
-      }
-    }
-    if (std::max(label, content) >= cells.size()) refuse(path, line, "fewer columns than the first line");
-    rows.push_back({std::string(trimmed(cells[label])), cells[content], line});
-  }
   return rows;
 }
 
@@ -163,16 +85,21 @@ std::string to_utf8(std::string_view text) {
   return converted;
 }
 
-LabelledSet read_labelled(const std::filesystem::path& path) {
+LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColumns& columns) {
   const MappedFile file(path);
+  const PlainText plain(file.text(), path.string());
+  const std::string_view text = plain.text();
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    throw Error(ErrorKind::kCorruptFile, "{} is binary, not text: it has a zero byte at {}", path.string(), zero);
+  }
   const std::string ending = path.extension().string();
-  std::vector<Row> rows = ending == ".jsonl" || ending == ".json" ? read_json_lines(path, file.text())
-                          : ending == ".csv"                      ? read_table(path, file.text(), ',')
-                          : ending == ".tsv"                      ? read_table(path, file.text(), '\t')
-                                                                  : read_plain(path, file.text());
+  const bool table = ending == ".csv" || ending == ".tsv";
+  std::vector<LabelledRow> rows = ending == ".jsonl" || ending == ".json" ? read_json_lines(path, text, columns)
+                                  : table ? read_labelled_table(path, text, columns)
+                                          : read_plain(path, text);
   if (rows.empty()) throw Error(ErrorKind::kCorruptFile, "{} has no labelled text", path.string());
   LabelledSet set;
-  for (Row& row : rows) {
+  for (LabelledRow& row : rows) {
     if (row.label.empty()) refuse(path, row.line, "the label is empty");
     if (trimmed(row.text).empty()) refuse(path, row.line, "the text is empty");
     if (find_invalid_utf8(row.text)) {
@@ -186,7 +113,7 @@ LabelledSet read_labelled(const std::filesystem::path& path) {
   set.labels.erase(std::unique(set.labels.begin(), set.labels.end()), set.labels.end());
   std::map<std::string_view, std::int32_t> number;
   for (const std::string& label : set.labels) number.emplace(label, static_cast<std::int32_t>(number.size()));
-  for (Row& row : rows) set.examples.push_back({number.at(row.label), std::move(row.text)});
+  for (LabelledRow& row : rows) set.examples.push_back({number.at(row.label), std::move(row.text)});
   return set;
 }
 

@@ -20,10 +20,18 @@ struct LabelledSet {
   std::int64_t from_latin1 = 0;  // lines that were not UTF-8 and were read as Latin-1
 };
 
-// By the end of the name: .jsonl and .json have an object a line with "label" and "text" (or "sentence"); .csv and .tsv
-// have two columns, named so in a first line or label first; anything else has a label, a tab or spaces, and the text.
-// Empty lines are left out. Throws Error (kNotFound, kIo, kCorruptFile) that names file and line.
-LabelledSet read_labelled(const std::filesystem::path& path);
+// Which columns of a table, or fields of JSON lines, hold what: their names in any case, or in a table without names
+// their numbers from 1. Empty: one of the usual names, in a table of two columns without names label first.
+struct LabelledColumns {
+  std::string label;
+  std::string text;
+};
+
+// By the end of the name: .jsonl and .json have an object a line with "label" and "text"; .csv (separated by comma,
+// semicolon or tab) and .tsv have columns with names in the first line; anything else has a label, a tab or spaces,
+// and the text. Read as PlainText. Empty lines are left out. Throws Error (kNotFound, kIo, kCorruptFile) that names file
+// and line.
+LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColumns& columns = {});
 
 // Gives the labels of `set` the numbers that `labels` has. Throws Error (kInvalidArgument) for one that is not among
 // them.

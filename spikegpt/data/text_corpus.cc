@@ -7,6 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/data/documents.h"
+#include "spikegpt/data/first_text.h"
 #include "spikegpt/data/indexed_dataset.h"
 
 namespace spikegpt {
@@ -93,9 +94,10 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
   return make_tokenizer(options.tokenizer, text);
 }
 
-// Hands over the tokens of all documents, and what is unknown with its place among them.
-void encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, const TokenSink& sink,
-                      const UnknownSink& unknown) {
+// Hands over the tokens of the documents, and what is unknown with its place among them, until there are
+// `most_tokens` or a few more. No more of the source is read than they need.
+void encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, std::int64_t most_tokens,
+                      const TokenSink& sink, const UnknownSink& unknown) {
   const bool several = source_kind(path) != SourceKind::kText;
   const std::vector<TokenId> separator = several ? separator_of(tokenizer) : std::vector<TokenId>();
   std::int64_t size = 0;
@@ -103,18 +105,62 @@ void encode_documents(const std::filesystem::path& path, const Tokenizer& tokeni
     sink(ids);
     size += std::ssize(ids);
   };
-  for_each_document(path, check_for(tokenizer), [&](std::string_view document) {
+  const auto add = [&](std::string_view document) {
     const std::int64_t begin = size;
     tokenizer.encode_into(document, append, [&](std::int64_t place, std::string_view example) {
       unknown(begin + place, example);
     });
     append(separator);
-  });
+    return size < most_tokens;
+  };
+  for (const auto& file : files_of(path)) {
+    if (is_json_lines(file)) {
+      for_each_json_line_until(file, add);
+    } else if (most_tokens == INT64_MAX) {
+      add(TextFile(file, check_for(tokenizer)).text());
+    } else {
+      add(FirstText(file, tokenizer, most_tokens - size).text());
+    }
+    if (size >= most_tokens) break;
+  }
+}
+
+// How much of a source is wanted.
+struct Extent {
+  std::int64_t most_tokens = INT64_MAX;
+  bool count_only = false;
+};
+
+EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokenizer, const Extent& extent) {
+  EncodedFile encoded;
+  const std::int64_t most = extent.most_tokens;
+  if (source_kind(source) == SourceKind::kIndexed) {
+    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size(), most).tokens();
+  } else {
+    TokenStreamBuilder builder(tokenizer.vocab_size());
+    std::int64_t size = 0;
+    encode_documents(
+        source, tokenizer, most,
+        [&](std::span<const TokenId> ids) {
+          if (!extent.count_only) builder.append(ids);
+          size += std::ssize(ids);
+        },
+        [&](std::int64_t place, std::string_view example) {
+          if (place < most) encoded.unknowns.add(example);
+        });
+    encoded.tokens = extent.count_only ? counted_token_stream(size) : builder.finish();
+  }
+  if (encoded.tokens->size() > most) encoded.tokens = slice(encoded.tokens, 0, most);
+  if (encoded.tokens->size() < 2) {
+    throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
+                source.string(), encoded.tokens->size(), tokenizer.unit());
+  }
+  return encoded;
 }
 
 void add_source(const CorpusOptions& options, const DataSource& source, TextCorpus& corpus,
                 std::vector<TokenStreamPtr>& held_out) {
-  const EncodedFile data = encode_text_file(source.path, *corpus.tokenizer);
+  const EncodedFile data = encode(source.path, *corpus.tokenizer, {.count_only = options.count_only});
   Split split;
   if (!corpus.valid) split.held_out = held_out_tokens(data.tokens->size(), options.valid_fraction);
   split.train = data.tokens->size() - split.held_out;
@@ -147,24 +193,7 @@ DataSource parse_source(const std::string& text) {
 
 EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
                              std::int64_t most_tokens) {
-  EncodedFile encoded;
-  if (source_kind(source) == SourceKind::kIndexed) {
-    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size()).tokens();
-  } else {
-    TokenStreamBuilder builder(tokenizer.vocab_size());
-    encode_documents(
-        source, tokenizer, [&](std::span<const TokenId> ids) { builder.append(ids); },
-        [&](std::int64_t place, std::string_view example) {
-          if (place < most_tokens) encoded.unknowns.add(example);
-        });
-    encoded.tokens = builder.finish();
-  }
-  if (encoded.tokens->size() > most_tokens) encoded.tokens = slice(encoded.tokens, 0, most_tokens);
-  if (encoded.tokens->size() < 2) {
-    throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
-                source.string(), encoded.tokens->size(), tokenizer.unit());
-  }
-  return encoded;
+  return encode(source, tokenizer, {.most_tokens = most_tokens});
 }
 
 Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tokenizer, std::int64_t first,
@@ -172,7 +201,7 @@ Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tok
   Unknowns unknowns;
   if (count == 0 || source_kind(source) == SourceKind::kIndexed) return unknowns;
   encode_documents(
-      source, tokenizer, [](std::span<const TokenId>) {},
+      source, tokenizer, INT64_MAX, [](std::span<const TokenId>) {},
       [&](std::int64_t place, std::string_view example) {
         if (place >= first && place < first + count) unknowns.add(example);
       });
@@ -184,7 +213,7 @@ TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const 
   TextCorpus corpus;
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);
   if (!options.valid.empty()) {
-    EncodedFile valid = encode_text_file(options.valid, *corpus.tokenizer);
+    EncodedFile valid = encode(options.valid, *corpus.tokenizer, {.count_only = options.count_only});
     corpus.valid_unknowns = std::move(valid.unknowns);
     corpus.valid = std::move(valid.tokens);
   }

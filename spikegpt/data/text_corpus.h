@@ -31,6 +31,7 @@ struct CorpusOptions {
   double valid_fraction = 0.05;     // share held out when `valid` is empty; 0 = none
   std::string tokenizer = "chars";  // a kind that make_tokenizer knows, or a tokenizer's file
   std::int64_t ctx_len = 0;         // tokens in a training window T
+  bool count_only = false;          // texts are read and checked, their tokens are not kept
 };
 
 struct TextCorpus {
@@ -48,8 +49,8 @@ struct TextCorpus {
 TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 // One source with a tokenizer that exists, for evaluation. The same checks but for length: at least
-// two tokens, one to read and one to predict. With `most_tokens` only so many from the start; the unknowns
-// are theirs.
+// two tokens, one to read and one to predict. With `most_tokens` only so many from the start, and only as much of the
+// source is read and checked as they need; the unknowns are those of that part.
 struct EncodedFile {
   TokenStreamPtr tokens;
   Unknowns unknowns;

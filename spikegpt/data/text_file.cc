@@ -11,10 +11,10 @@ namespace {
 void refuse_zero_byte(std::string_view text, const std::string& file) {
   const std::size_t zero = text.find('\0');
   if (zero == std::string_view::npos) return;
-  const bool utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
-  throw Error(ErrorKind::kInvalidArgument, "{} is {}, not UTF-8 text: it has a zero byte at {}; {}", file,
-              utf16 ? "UTF-16" : "binary", zero,
-              utf16 ? "convert it with iconv -f utf16 -t utf8" : "give a text file, or read it with --tokenizer bytes");
+  throw Error(ErrorKind::kInvalidArgument,
+              "{} is binary, not text: it has a zero byte at {}; give a text file (UTF-16 without a mark: convert it "
+              "with iconv -f utf-16le -t utf-8), or read it with --tokenizer bytes",
+              file, zero);
 }
 
 [[noreturn]] void refuse_encoding(std::string_view text, std::size_t at, const std::string& file) {
@@ -39,7 +39,15 @@ TextCheck check_for(const Tokenizer& tokenizer) {
   return tokenizer.kind() == "bytes" ? TextCheck::kAnyBytes : TextCheck::kMostlyText;
 }
 
-TextFile::TextFile(const std::filesystem::path& path, TextCheck check) : file_(path) {
+PlainTextOptions plain_text_for(TextCheck check) {
+  const bool text = check != TextCheck::kAnyBytes;
+  return {.utf16 = text, .line_feeds = text};
+}
+
+TextFile::TextFile(const std::filesystem::path& path, TextCheck check, std::size_t most_bytes)
+    : file_(path),
+      whole_(file_.text().size() <= most_bytes),
+      plain_(file_.text().substr(0, whole_characters(file_.text(), most_bytes)), path.string(), plain_text_for(check)) {
   if (text().empty()) {
     throw Error(ErrorKind::kInvalidArgument, "{} is empty; a file with text is needed", path.string());
   }

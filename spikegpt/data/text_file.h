@@ -1,10 +1,12 @@
 // A file that is to be read as text, checked once.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/text/tokenizer.h"
 
 namespace spikegpt {
@@ -18,15 +20,22 @@ enum class TextCheck {
 // What a tokenizer that exists asks of a file: characters and byte pairs tolerate stray bytes.
 TextCheck check_for(const Tokenizer& tokenizer);
 
+// How bytes that the check is for are read: any bytes as they are but for a mark of UTF-8, text as PlainText does.
+PlainTextOptions plain_text_for(TextCheck check);
+
 class TextFile {
  public:
-  // Throws Error: as MappedFile; kInvalidArgument for an empty file and for one that fails the
-  // check, with byte and line and what to try.
-  TextFile(const std::filesystem::path& path, TextCheck check);
-  std::string_view text() const noexcept { return file_.text(); }
+  // Of a file longer than `most_bytes` only so many are read, to the end of a character. Throws Error: as
+  // MappedFile and PlainText; kInvalidArgument for an empty file and for one that fails the check, with byte and
+  // line and what to try.
+  TextFile(const std::filesystem::path& path, TextCheck check, std::size_t most_bytes = SIZE_MAX);
+  std::string_view text() const noexcept { return plain_.text(); }
+  bool is_whole() const noexcept { return whole_; }
 
  private:
   MappedFile file_;
+  bool whole_;
+  PlainText plain_;
 };
 
 }  // namespace spikegpt

@@ -22,6 +22,17 @@ class MemoryStream final : public TokenStream {
   std::vector<Stored> tokens_;
 };
 
+class CountedStream final : public TokenStream {
+ public:
+  explicit CountedStream(std::int64_t size) : size_(size) {}
+  std::int64_t size() const noexcept override { return size_; }
+
+ private:
+  void read_checked(std::int64_t, std::span<TokenId>) const override { ensure(false, "tokens were only counted"); }
+
+  std::int64_t size_;
+};
+
 class SliceStream final : public TokenStream {
  public:
   SliceStream(TokenStreamPtr whole, std::int64_t first, std::int64_t count)
@@ -97,6 +108,8 @@ TokenStreamPtr TokenStreamBuilder::finish() {
   }
   return std::make_shared<MemoryStream<std::int32_t>>(std::exchange(wide_, {}));
 }
+
+TokenStreamPtr counted_token_stream(std::int64_t size) { return std::make_shared<CountedStream>(size); }
 
 TokenStreamPtr make_token_stream(std::span<const TokenId> ids, std::int64_t vocab_size) {
   TokenStreamBuilder builder(vocab_size);

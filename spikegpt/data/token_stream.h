@@ -24,6 +24,9 @@ class TokenStream {
 
 using TokenStreamPtr = std::shared_ptr<const TokenStream>;
 
+// One that knows how long it is and holds nothing: not to be read.
+TokenStreamPtr counted_token_stream(std::int64_t size);
+
 // Tokens in memory. Throws Error (kInvalidArgument) for an id outside [0, vocab_size).
 TokenStreamPtr make_token_stream(std::span<const TokenId> ids, std::int64_t vocab_size);
 

@@ -33,7 +33,7 @@ std::array<PriceTable, 3> tables() {
 }
 
 PriceTable read_table(const std::filesystem::path& path) {
-  const Json json = parse_bounded_json(read_text(path));
+  const Json json = read_json_file(path);
   if (!json.is_object()) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with prices in pJ", path.string());
   }

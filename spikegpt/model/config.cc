@@ -138,7 +138,10 @@ std::string config_to_json(const ModelConfig& config) {
   return json.dump(2) + "\n";
 }
 
-ModelConfig load_config(const std::filesystem::path& path) { return config_from_json(read_text(path), path.string()); }
+ModelConfig load_config(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return config_from_json(PlainText(file.text(), path.string()).text(), path.string());
+}
 
 void save_config(const ModelConfig& config, const std::filesystem::path& path) {
   write_text_atomically(path, config_to_json(config));

@@ -382,6 +382,16 @@ void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& confi
   }
 }
 
+std::size_t network_memory_in_bytes(const ModelConfig& config, const NetworkOptions& options) {
+  Arena sizing;
+  if (options.precision == GemmPrecision::kBf16) {
+    plan_activations<Bf16>(config, options.plan, sizing);
+  } else {
+    plan_activations<float>(config, options.plan, sizing);
+  }
+  return sizing.peak();
+}
+
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options) {
   validate(config);
   if (options.precision == GemmPrecision::kBf16) {

@@ -103,6 +103,9 @@ class TrainableNetwork : public Network {
                                        float* gradients) = 0;
 };
 
+// What Network::memory_in_bytes() will be, without making one.
+std::size_t network_memory_in_bytes(const ModelConfig& config, const NetworkOptions& options);
+
 std::unique_ptr<TrainableNetwork> make_network(const ModelConfig& config, const NetworkOptions& options);
 
 // A network that reads a packed model. Splitting a text into chunks, batching texts and the number of threads change

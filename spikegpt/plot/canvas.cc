@@ -24,6 +24,30 @@ cairo_status_t append(void* out, const unsigned char* data, unsigned int size) {
 
 bool is_finite(Point p) { return std::isfinite(p.x) && std::isfinite(p.y); }
 
+// CRC-32 as PNG has it.
+std::uint32_t crc32(std::string_view bytes) {
+  std::uint32_t crc = ~0u;
+  for (const char c : bytes) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0xEDB88320u : 0u);
+  }
+  return ~crc;
+}
+
+// As a piece of text in front of the last piece, IEND, which has 12 bytes.
+void add_png_mark(std::string& png) {
+  constexpr std::size_t kEnd = 12;
+  if (png.size() < kEnd) return;
+  const auto number = [](std::uint32_t value) {
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xFF);
+    return bytes;
+  };
+  const std::string content = std::string("tEXtComment") + '\0' + kPictureMark;
+  const std::string piece = number(static_cast<std::uint32_t>(content.size() - 4)) + content + number(crc32(content));
+  png.insert(png.size() - kEnd, piece);
+}
+
 }  // namespace
 
 Color series_color(std::size_t index) {
@@ -181,8 +205,10 @@ std::string Canvas::bytes() {
   cairo_surface_flush(im.surface);
   if (im.format == PlotFormat::kPng) {
     cairo_surface_write_to_png_stream(im.surface, append, &im.bytes);
+    add_png_mark(im.bytes);
   } else {
     cairo_surface_finish(im.surface);
+    im.bytes += fmt::format("<!-- {} -->\n", kPictureMark);
   }
   return im.bytes;
 }

@@ -36,6 +36,9 @@ Color series_color(std::size_t index);
 enum class Anchor : std::uint8_t { kStart, kMiddle, kEnd };
 enum class PlotFormat : std::uint8_t { kSvg, kPng };
 
+// Stands in every picture, so that a command knows its own.
+inline constexpr const char* kPictureMark = "drawn by spikegpt";
+
 // From the file's extension. Throws Error (kInvalidArgument) that names .svg and .png for any other.
 PlotFormat plot_format(const std::filesystem::path& path);
 

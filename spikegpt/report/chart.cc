@@ -186,7 +186,7 @@ std::string script_data(const ChartFigure& figure) {
     json["series"].push_back(
         {{"name", displayable(curve.name)}, {"color", curve.color % 7}, {"points", std::move(points)}});
   }
-  return fmt::format("<script type=\"application/json\">{}</script>\n", escape_script(json.dump()));
+  return fmt::format("<script type=\"application/json\">{}</script>\n", escape_script(json_text(json)));
 }
 
 // The point of a curve near x, or null: the curve says nothing there.

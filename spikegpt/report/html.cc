@@ -56,11 +56,11 @@ std::string folded(std::string_view summary, std::string_view content, bool open
 
 std::string html_page(std::string_view title, std::string_view body) {
   return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n{}\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n"
       "<title>{}</title>\n<style>{}</style></head>\n<body><main>\n{}</main>\n<script>{}</script></body></html>\n",
-      escape_html(title), kPageStyle, body, kPageScript);
+      kPageMark, escape_html(title), kPageStyle, body, kPageScript);
 }
 
 }  // namespace spikegpt

@@ -26,6 +26,9 @@ struct HtmlTable {
 // A part of a page that opens at a click. `content` is HTML.
 std::string folded(std::string_view summary, std::string_view content, bool open = false);
 
+// Stands in every page, so that a command knows its own.
+inline constexpr const char* kPageMark = "<meta name=\"generator\" content=\"spikegpt\">";
+
 // A whole page of one file, with the style and script that charts need; it loads nothing. `body` is HTML.
 std::string html_page(std::string_view title, std::string_view body);
 

@@ -85,7 +85,7 @@ void read_metrics(const std::filesystem::path& path, RunLog& log) {
 }
 
 void read_settings(const std::filesystem::path& path, RunLog& log) {
-  Json json = parse_bounded_json(read_text(path));
+  Json json = read_json_file(path);
   if (json.is_object()) {
     log.settings = std::move(json);
   } else {
@@ -136,7 +136,7 @@ std::string RunLog::setting(const char* part, const char* key) const {
   const auto fields = settings.find(part);
   if (fields == settings.end() || !fields->is_object() || !fields->contains(key)) return "-";
   const Json& value = (*fields)[key];
-  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
 RunLog read_run(const std::filesystem::path& folder) {

@@ -6,8 +6,8 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/foreign_file.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/text/utf8.h"
-#include "spikegpt/text/vocabulary_file.h"
 
 namespace spikegpt {
 namespace {
@@ -72,7 +72,7 @@ class Inspector final : public nlohmann::json_sax<nlohmann::json> {
 nlohmann::json parse_json_file(const std::filesystem::path& file) {
   const MappedFile mapped(file);
   refuse_foreign(mapped.text(), file);
-  return parse_json(to_plain_utf8(mapped.text(), file.string()), file.string());
+  return parse_json(PlainText(mapped.text(), file.string(), {.line_feeds = false}).text(), file.string());
 }
 
 nlohmann::json parse_json(std::string_view text, const std::string& name) {

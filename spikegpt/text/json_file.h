@@ -8,7 +8,7 @@
 
 namespace spikegpt {
 
-// UTF-8 or UTF-16 with a byte order mark. Throws Error: as MappedFile; kCorruptFile with the byte
+// UTF-8 or UTF-16 (plain_text.h). Throws Error: as MappedFile; kCorruptFile with the byte
 // for ill-formed JSON, for a key that an object holds twice, and for nesting deeper than 64.
 nlohmann::json parse_json_file(const std::filesystem::path& file);
 

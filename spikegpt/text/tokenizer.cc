@@ -7,11 +7,11 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/foreign_file.h"
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/text/bpe_tokenizer.h"
 #include "spikegpt/text/byte_tokenizer.h"
 #include "spikegpt/text/char_tokenizer.h"
 #include "spikegpt/text/json_file.h"
-#include "spikegpt/text/vocabulary_file.h"
 
 namespace spikegpt {
 namespace {
@@ -32,7 +32,7 @@ constexpr std::array kMakers = {
 std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
   const MappedFile mapped(file);
   refuse_foreign(mapped.text(), file);
-  std::string text = to_plain_utf8(mapped.text(), file.string());
+  std::string text(PlainText(mapped.text(), file.string(), {.line_feeds = false}).text());
   const nlohmann::json root = parse_json(text, file.string());
   if (!root.is_object() || !root.contains("spikegpt_tokenizer")) {
     const bool bpe = root.contains("model") || file.filename() == "tokenizer.json";

@@ -58,25 +58,6 @@ Utf8Step decode_multibyte(std::string_view text) noexcept {
   return {value, lead.following + 1, true, false};
 }
 
-void append_utf8(std::string& text, char32_t code_point) {
-  const auto tail = [&](int shift) { text.push_back(static_cast<char>(0x80u | ((code_point >> shift) & 0x3Fu))); };
-  if (code_point < 0x80) {
-    text.push_back(static_cast<char>(code_point));
-  } else if (code_point < 0x800) {
-    text.push_back(static_cast<char>(0xC0u | (code_point >> 6)));
-    tail(0);
-  } else if (code_point < 0x10000) {
-    text.push_back(static_cast<char>(0xE0u | (code_point >> 12)));
-    tail(6);
-    tail(0);
-  } else {
-    text.push_back(static_cast<char>(0xF0u | (code_point >> 18)));
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
-
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept {
   std::size_t at = 0;
   for (;;) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "spikegpt/core/plain_text.h"  // append_utf8
+
 namespace spikegpt {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
@@ -26,8 +28,6 @@ inline Utf8Step decode_utf8(std::string_view text) noexcept {
   if (first < 0x80) return {first, 1, true, false};
   return decode_multibyte(text);
 }
-
-void append_utf8(std::string& text, char32_t code_point);
 
 // Byte offset of the first ill-formed part.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;

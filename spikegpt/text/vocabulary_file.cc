@@ -13,32 +13,6 @@
 namespace spikegpt {
 namespace {
 
-constexpr bool is_high_surrogate(std::uint32_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
-constexpr bool is_low_surrogate(std::uint32_t unit) { return unit >= 0xDC00 && unit < 0xE000; }
-
-std::string from_utf16(std::string_view bytes, bool big_endian, std::string_view source) {
-  if (bytes.size() % 2 != 0) {
-    throw Error(ErrorKind::kCorruptFile, "{}: UTF-16 text of an odd number of bytes ({})", source, bytes.size());
-  }
-  const auto unit = [&](std::size_t at) -> std::uint32_t {
-    const auto a = static_cast<unsigned char>(bytes[at]);
-    const auto b = static_cast<unsigned char>(bytes[at + 1]);
-    return big_endian ? a * 256u + b : b * 256u + a;
-  };
-  std::string text;
-  for (std::size_t at = 2; at < bytes.size(); at += 2) {  // 2: after the byte order mark
-    std::uint32_t value = unit(at);
-    if (is_high_surrogate(value) && at + 2 < bytes.size() && is_low_surrogate(unit(at + 2))) {
-      value = 0x10000 + ((value - 0xD800) << 10) + (unit(at + 2) - 0xDC00);
-      at += 2;
-    } else if (is_high_surrogate(value) || is_low_surrogate(value)) {
-      throw Error(ErrorKind::kCorruptFile, "{}: lone UTF-16 surrogate 0x{:04X} at byte {}", source, value, at);
-    }
-    append_utf8(text, value);
-  }
-  return text;
-}
-
 std::size_t parse_id(const std::string& key, std::size_t count, const std::string& file) {
   std::size_t id = 0;
   const char* end = key.data() + key.size();
@@ -70,13 +44,6 @@ char32_t parse_character(const nlohmann::json& value, const std::string& key, co
 }
 
 }  // namespace
-
-std::string to_plain_utf8(std::string_view bytes, std::string_view source) {
-  if (bytes.starts_with("\xFF\xFE")) return from_utf16(bytes, false, source);
-  if (bytes.starts_with("\xFE\xFF")) return from_utf16(bytes, true, source);
-  if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
-  return std::string(bytes);
-}
 
 std::vector<char32_t> read_character_vocabulary(const std::filesystem::path& file) {
   const std::string name = file.string();

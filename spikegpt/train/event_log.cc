@@ -101,14 +101,13 @@ void EventLog::open(std::int64_t step) {
     path_ = folder_ /
             fmt::format("events.out.tfevents.{}.{}.{}", seconds + attempt, host.empty() ? "localhost" : host, getpid());
   }
-  file_.open(path_, std::ios::binary | std::ios::app);
-  if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path_.string());
+  file_.emplace(path_);
   write_record(event_at(0).bytes(kFileVersion, "brain.Event:2").text());
   write_record(event_at(step).bytes(kSessionLog, Message().varint(kStatus, kStatusStart).text()).text());
 }
 
 void EventLog::write(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars) {
-  if (!file_.is_open()) open(step);
+  if (!file_) open(step);
   Message summary;
   for (const auto& [tag, value] : scalars) {
     summary.bytes(kSummaryValue, Message().bytes(kTag, tag).number(kSimpleValue, static_cast<float>(value)).text());
@@ -123,9 +122,7 @@ void EventLog::write_record(const std::string& event) {
   append_raw(record, masked(crc32c(length)));
   record += event;
   append_raw(record, masked(crc32c(event)));
-  file_.write(record.data(), static_cast<std::streamsize>(record.size()));
-  file_.flush();
-  if (!file_) throw Error(ErrorKind::kIo, "cannot write {}: is the disk full?", path_.string());
+  file_->append(record);
 }
 
 }  // namespace spikegpt

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "spikegpt/core/files.h"
 
 namespace spikegpt {
 
@@ -27,7 +29,7 @@ class EventLog {
 
   std::filesystem::path folder_;
   std::filesystem::path path_;
-  std::ofstream file_;
+  std::optional<GrowingFile> file_;
 };
 
 // CRC-32C (Castagnoli), as TFRecords have it. For EventLog and its tests.

@@ -27,6 +27,11 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
   return kept;
 }
 
+const std::filesystem::path& begin_file(const std::filesystem::path& path, std::int64_t last_step) {
+  write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
+  return path;
+}
+
 }  // namespace
 
 SessionRecord this_session(std::string_view precision) {
@@ -34,11 +39,7 @@ SessionRecord this_session(std::string_view precision) {
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step)
-    : path_(path), events_(path.parent_path()) {
-  write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
-  file_.open(path, std::ios::app | std::ios::binary);
-  if (!file_) throw Error(ErrorKind::kIo, "cannot write {}", path.string());
-}
+    : file_(begin_file(path, last_step)), events_(path.parent_path()) {}
 
 void MetricsLog::write(const StepReport& report, double seconds, double tokens_per_second) {
   if (!session_.is_null()) write_line(std::exchange(session_, nullptr));
@@ -104,8 +105,7 @@ void MetricsLog::write_note(std::int64_t step, const std::string& note, double s
 }
 
 void MetricsLog::write_line(const Json& json) {
-  file_ << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n' << std::flush;
-  if (!file_) throw Error(ErrorKind::kIo, "cannot write {}: is the disk full?", path_.string());
+  file_.append(json_text(json) + '\n');
 }
 
 }  // namespace spikegpt

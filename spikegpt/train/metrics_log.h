@@ -3,11 +3,11 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/model/spike_sites.h"
 #include "spikegpt/train/evaluation.h"
@@ -46,8 +46,7 @@ class MetricsLog {
   // Bytes that are no UTF-8 are replaced.
   void write_line(const Json& json);
 
-  std::filesystem::path path_;
-  std::ofstream file_;
+  GrowingFile file_;
   Json session_;  // not written yet; null = none
   EventLog events_;
 };

@@ -347,6 +347,14 @@ void Trainer::report_divergence(const StepReport& report, const std::string& whe
   throw Error(ErrorKind::kDiverged, "step {}: {}", steps_done() + 1, what);
 }
 
+std::size_t Trainer::memory_needed(const ModelConfig& model, const TrainConfig& config, int ranks) {
+  const auto parameters = static_cast<std::size_t>(ParameterLayout(model).flat_size());
+  const std::size_t moments = parameters / static_cast<std::size_t>(ranks);
+  const std::size_t average = config.ema_decay > 0.0 ? parameters : 0;
+  return network_memory_in_bytes(model, network_options(model, config)) +
+         (2 * parameters + 2 * moments + average) * sizeof(float);
+}
+
 std::size_t Trainer::memory_in_bytes() const {
   return network_->memory_in_bytes() +
          (2 * parameters_.size() + 2 * optimizer_.moments() + average_.size()) * sizeof(float);

@@ -99,6 +99,8 @@ class Trainer {
   // For evaluation between steps: batch_size windows of ctx_len at most.
   Network& network() noexcept { return *network_; }
   std::size_t memory_in_bytes() const;
+  // The same of a trainer on one of `ranks` processes, without making one.
+  static std::size_t memory_needed(const ModelConfig& model, const TrainConfig& config, int ranks);
 
  private:
   std::int64_t batch_index() const noexcept { return steps_done() + skipped_steps_; }

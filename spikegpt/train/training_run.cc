@@ -181,6 +181,7 @@ EvaluationResult TrainingRun::evaluate(TrainingObserver& observer) {
 void TrainingRun::keep_if_best(const EvaluationResult& result) {
   if (!setup_.train.keep_best || trainer_->steps_done() == 0) return;
   if (state_.best_loss && result.loss >= *state_.best_loss) return;
+  lock_->check_folder();
   state_.best_loss = result.loss;
   save_as_model(setup_.folder / "best");
   setup_.corpus.tokenizer->save(setup_.folder / "best");
@@ -194,13 +195,16 @@ void TrainingRun::save(TrainingObserver& observer) {
   if (saved_step_ == trainer_->steps_done()) return;
   state_.seconds = clock_->seconds();
   state_.skipped_steps = trainer_->skipped_steps();
+  lock_->check_folder();
   const auto path = save_checkpoint(setup_.folder, *trainer_, state_, setup_.train.keep);
   save_as_model(setup_.folder);
+  lock_->check_folder();
   saved_step_ = trainer_->steps_done();
   observer.on_checkpoint(path);
 }
 
 void TrainingRun::step(TrainingObserver& observer) {
+  lock_->check_folder();
   const double before = clock_->seconds();
   const StepReport report =
       trainer_->step(state_.lr_scale * learning_rate(setup_.train, trainer_->steps_done(), fraction()));

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -185,6 +186,62 @@ TEST(WriteAtomically, FullDiskLeavesTheOldFile) {
   ::signal(SIGXFSZ, handler);
   EXPECT_EQ(read_text(folder / "file"), "old");
   EXPECT_EQ(entries(folder.path()), 1u);
+}
+
+// Never a real device: it would be gone if this failed.
+TEST(WriteAtomically, WhatIsNoRegularFileIsNotReplaced) {
+  const TemporaryDirectory folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("pipe", folder / "link");
+  std::filesystem::create_symlink("circle", folder / "circle");
+  for (const char* name : {"pipe", "link"}) {
+    expect_error(ErrorKind::kIo, {name, "named pipe", "not a regular file"},
+                 [&] { write_text_atomically(folder / name, "x"); });
+    expect_error(ErrorKind::kIo, {name, "named pipe"}, [&] { GrowingFile{folder / name}; });
+  }
+  expect_error(ErrorKind::kIo, {"circle", "lead nowhere"}, [&] { write_text_atomically(folder / "circle", "x"); });
+  if (::mknod((folder / "device").c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0) {
+    expect_error(ErrorKind::kIo, {"device"}, [&] { write_text_atomically(folder / "device", "x"); });
+    EXPECT_TRUE(std::filesystem::is_character_file(folder / "device"));
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
+}
+
+TEST(WriteAtomically, LinksAreFollowedAndStay) {
+  const TemporaryDirectory folder;
+  std::filesystem::create_directory(folder / "there");
+  put(folder / "there/file", "old");
+  ASSERT_EQ(::chmod((folder / "there/file").c_str(), 0600), 0);
+  std::filesystem::create_symlink("there/file", folder / "link");
+  std::filesystem::create_symlink(folder / "link", folder / "second");
+  std::filesystem::create_symlink("there/new", folder / "dangling");
+  write_text_atomically(folder / "second", "new");
+  write_text_atomically(folder / "dangling", "made");
+  EXPECT_EQ(read_text(folder / "there/file"), "new");
+  EXPECT_EQ(read_text(folder / "there/new"), "made");
+  for (const char* name : {"link", "second", "dangling"}) {
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / name)) << name;
+  }
+  EXPECT_EQ(std::filesystem::status(folder / "there/file").permissions(), std::filesystem::perms(0600));
+  EXPECT_EQ(entries(folder / "there"), 2u);
+}
+
+TEST(GrowingFile, GrowsByWholeRecords) {
+  const TemporaryDirectory folder;
+  put(folder / "log", "before\n");
+  GrowingFile file(folder / "log");
+  file.append("one\n");
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small = {1000, before.rlim_max};
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  expect_error(ErrorKind::kIo, {"log", "File too large", "record before"}, [&] { file.append(std::string(2000, 'x')); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_EQ(read_text(folder / "log"), "before\none\n");
+  file.append("two\n");
+  EXPECT_EQ(read_text(folder / "log"), "before\none\ntwo\n");
 }
 
 TEST(MakeFolder, MakesParentsAndIsContentWithWhatIsThere) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/text/expect_error.h"
 
 namespace spikegpt {
@@ -55,6 +58,58 @@ TEST(JsonFields, WrongTypesAreErrorsThatNameTheKey) {
     const Json json = Json::parse(text);
     expect_error(ErrorKind::kCorruptFile, {"a.json", json.begin().key()}, [&] { read_fields(json, "a.json", fields); });
   }
+}
+
+TEST(JsonFields, NumbersThatAreNotFiniteAreRefused) {
+  const double huge = std::numeric_limits<double>::infinity();
+  for (const double value : {huge, -huge, std::nan(""), 1e300}) {
+    for (const char* key : {"rate", "maybe"}) {
+      Fields fields;
+      Json json = Json::object();
+      json[key] = value;
+      expect_error(ErrorKind::kCorruptFile, {"a.json", key, "a finite number"},
+                   [&] { read_fields(json, "a.json", fields); });
+    }
+  }
+}
+
+struct Limits {
+  double grad_clip = 1.0;
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("grad_clip", self.grad_clip, "");
+  }
+};
+
+TEST(JsonFields, AnInfiniteLimitIsNone) {
+  for (const Json& value : {Json(std::numeric_limits<double>::infinity()), Json(nullptr)}) {
+    Limits limits;
+    read_fields(Json{{"grad_clip", value}}, "a.json", limits);
+    EXPECT_EQ(limits.grad_clip, 0.0);
+  }
+  Limits limits;
+  expect_error(ErrorKind::kCorruptFile, {"grad_clip", "nan"},
+               [&] { read_fields(Json{{"grad_clip", std::nan("")}}, "a.json", limits); });
+}
+
+struct Names {
+  std::string name;
+  std::vector<std::string> more;
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("name", self.name, "");
+    visitor("more", self.more, "");
+  }
+};
+
+TEST(JsonFields, NamesOfAnyBytesComeBack) {
+  std::string all;
+  for (int byte = 1; byte < 256; ++byte) all += static_cast<char>(byte);
+  const Names names = {"caf\xE9.txt", {"caf\xC3\xA9", all, ""}};
+  Names read;
+  read_fields(Json::parse(json_text(fields_to_json(names))), "a.json", read);
+  EXPECT_EQ(read.name, names.name);
+  EXPECT_EQ(read.more, names.more);
 }
 
 TEST(JsonFields, UnknownKeysAreErrors) {

@@ -62,6 +62,73 @@ TEST_F(LabelledSetTest, JsonLines) {
   EXPECT_EQ(set.examples[0].text, "x\ny");
 }
 
+TEST_F(LabelledSetTest, AByteOrderMarkIsNoPartOfTheLabel) {
+  const std::string mark = "\xEF\xBB\xBF";
+  const std::vector<std::string> labels = {"0", "1"};
+  EXPECT_EQ(read("a.txt", mark + "0 dull\r\n1 fine\r\n").labels, labels);
+  EXPECT_EQ(read("a.tsv", mark + "0\tdull\n1\tfine\n").labels, labels);
+  EXPECT_EQ(read("a.csv", mark + "label,text\r\n0,dull\r\n1,fine\r\n").labels, labels);
+  EXPECT_EQ(read("a.jsonl", mark + "{\"label\": 0, \"text\": \"a\"}\n{\"label\": 1, \"text\": \"b\"}\n").labels,
+            labels);
+  std::string wide = "\xFF\xFE";
+  for (const char c : std::string("0\tdull\r\n1\tfine\r\n")) wide += {c, '\0'};
+  const LabelledSet set = read("wide.tsv", wide);
+  EXPECT_EQ(set.labels, labels);
+  EXPECT_EQ(set.examples[1].text, "fine");
+  EXPECT_EQ(read("unmarked.tsv", wide.substr(2)).labels, labels);
+  expect_refused("a.txt", std::string("0 a\0b\n", 7), "zero byte at 3");
+}
+
+TEST_F(LabelledSetTest, NamesOfColumnsInAnyCaseAndOfAnyKind) {
+  EXPECT_EQ(read("a.csv", "Label,Text\n0,dull\n1,fine\n").examples.size(), 2u);
+  const LabelledSet usual = read("a.tsv", "id\tReview\tSENTIMENT\n7\tdull\tneg\n8\tfine\tpos\n");
+  EXPECT_EQ(usual.labels, (std::vector<std::string>{"neg", "pos"}));
+  EXPECT_EQ(usual.examples[1].text, "fine");
+  const std::string strange = "Stars,Who,Words\n1,me,dull\n5,you,fine\n";
+  expect_refused("b.csv", strange, "3 columns");
+  const auto write = [&](const char* name, const std::string& content) {
+    std::ofstream(folder_.path() / name, std::ios::binary) << content;
+    return folder_.path() / name;
+  };
+  const LabelledSet named = read_labelled(write("c.csv", strange), {"stars", "WORDS"});
+  EXPECT_EQ(named.labels, (std::vector<std::string>{"1", "5"}));
+  EXPECT_EQ(named.examples[0].text, "dull");
+  const LabelledSet numbered = read_labelled(write("d.csv", "x,dull,neg\ny,fine,pos\n"), {"3", "2"});
+  EXPECT_EQ(numbered.examples[1].text, "fine");
+  EXPECT_EQ(numbered.labels.size(), 2u);
+  EXPECT_THROW(read_labelled(write("e.csv", strange), {"stars", "nothing"}), Error);
+  EXPECT_THROW(read_labelled(write("f.csv", "x,dull\ny,fine\n"), {"3", "2"}), Error);
+  const LabelledSet json =
+      read_labelled(write("a.jsonl", "{\"Stars\": 1, \"Words\": \"dull\"}\n{\"Stars\": 2, \"Words\": \"fine\"}\n"),
+                    {"stars", "words"});
+  EXPECT_EQ(json.examples[1].text, "fine");
+}
+
+TEST_F(LabelledSetTest, TablesOfSpreadsheets) {
+  const LabelledSet german = read("a.csv", "label;text\r\npos;gut, sehr\r\nneg;\"schlecht; leider\"\r\n");
+  EXPECT_EQ(german.examples[0].text, "gut, sehr");
+  EXPECT_EQ(german.examples[1].text, "schlecht; leider");
+  EXPECT_EQ(read("b.csv", "pos;gut, sehr\nneg;nein\n").examples[0].text, "gut, sehr");
+  EXPECT_EQ(read("c.csv", "sep=;\npos;gut\nneg;nein\n").examples.size(), 2u);
+  EXPECT_EQ(read("d.csv", "label,text,,\npos,good,,\nneg,bad,,\n,,,\n").examples.size(), 2u);
+  EXPECT_EQ(read("e.csv", "label\ttext\npos\tgood\nneg\tbad\n").examples.size(), 2u);
+}
+
+TEST_F(LabelledSetTest, TextsAreNotCutAtFurtherSeparators) {
+  expect_refused("a.tsv", "0\tsame start\tdull\n1\tsame start\tfine\n", "3 columns");
+  expect_refused("b.tsv", "label\ttext\n0\tsame start\tdull\n", "line 2: 3 columns, more than the 2");
+  expect_refused("c.csv", "0,dull\n1,fine, really\n", "line 2: 3 columns");
+}
+
+TEST_F(LabelledSetTest, LabelsThatAreNoneAreRefused) {
+  for (const char* label : {"null", "[1]", "{}"}) {
+    expect_refused("a.jsonl", std::string("{\"label\": ") + label + ", \"text\": \"a\"}\n", "line 1: the label is");
+  }
+  expect_refused("a.jsonl", "{\"label\": 1, \"text\": null}\n", "line 1: expected");
+  EXPECT_EQ(read("b.jsonl", "{\"label\": true, \"text\": \"a\"}\n{\"label\": 0.5, \"text\": \"b\"}\n").labels,
+            (std::vector<std::string>{"0.5", "true"}));
+}
+
 TEST_F(LabelledSetTest, FaultsNameTheLine) {
   expect_refused("a.txt", "1 good\nbad\n", "line 2: expected a label");
   expect_refused("a.txt", " \n\n", "no labelled text");
