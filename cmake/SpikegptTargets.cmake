@@ -8,8 +8,14 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Without these ccache takes nothing that uses a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
+
+# For targets that compute nothing to speak of: compiled quickly rather than to be quick.
+function(spikegpt_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
 
 function(spikegpt_compile_options target)
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
@@ -61,6 +67,7 @@ function(spikegpt_test name)
     endif()
     add_executable(test_${name} ${sources})
     spikegpt_compile_options(test_${name})
+    spikegpt_compile_quickly(test_${name})
     target_link_libraries(test_${name} PRIVATE ${ARGN} test_places GTest::gtest_main)
     gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600
                          ENVIRONMENT OMP_WAIT_POLICY=passive

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/kernels/gemm.h"
 
 namespace spikegpt::cli {
 namespace {
@@ -30,7 +31,12 @@ RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& sett
   TextCorpus corpus = load_data(folder, settings, purpose);
   if (settings.model.vocab_size == 0) settings.model.vocab_size = static_cast<int>(corpus.tokenizer->vocab_size());
   check_vocabulary(folder.string(), *corpus.tokenizer, settings.model.vocab_size);
-  return {folder, settings.model, settings.train, std::move(corpus), settings.run.from};
+  TrainConfig train = settings.train;
+  // A run that began where bf16 can be multiplied goes on without; its settings keep the wish.
+  if (purpose == RunPurpose::kResume && train.precision == "bf16" && !can_multiply(GemmPrecision::kBf16)) {
+    train.precision = "f32";
+  }
+  return {folder, settings.model, train, std::move(corpus), settings.run.from};
 }
 
 void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer,

@@ -88,7 +88,7 @@ RunSetup timed_run(const RunSetup& setup, const Communicator* job) {
   for (TokenId& token : tokens) {
     token = static_cast<TokenId>(random.next_below(static_cast<std::uint64_t>(model.vocab_size)));
   }
-  timed.corpus = {setup.corpus.tokenizer, make_token_stream(tokens, model.vocab_size), nullptr, {}, {}};
+  timed.corpus = {setup.corpus.tokenizer, make_token_stream(tokens, model.vocab_size), nullptr, {}, {}, {}};
   timed.corpus.sources = {{timed.corpus.train, 1.0}};
   return timed;
 }

@@ -14,21 +14,37 @@
 namespace spikegpt {
 namespace {
 
-// The lines of an earlier session up to `last_step`. A last line cut short by a crash is dropped.
-std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step) {
+SessionRecord session_of(const Json& json) {
+  SessionRecord session;
+  const auto text = [&](const char* key) {
+    return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string();
+  };
+  session.host = text("host");
+  session.simd = text("simd");
+  session.precision = text("precision");
+  return session;
+}
+
+// The lines of earlier sessions up to `last_step`, and the last of these sessions. A last line cut short by a crash is
+// dropped.
+std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step,
+                       std::optional<SessionRecord>& last_session) {
   std::string kept;
   if (!std::filesystem::exists(path)) return kept;
   std::istringstream lines(read_text(path));
   for (std::string line; std::getline(lines, line);) {
     const Json json = parse_bounded_json(line);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
-    if (json["step"].get<std::int64_t>() <= last_step) kept += line + "\n";
+    if (json["step"].get<std::int64_t>() > last_step) continue;
+    kept += line + "\n";
+    if (json.contains("session")) last_session = session_of(json["session"]);
   }
   return kept;
 }
 
-const std::filesystem::path& begin_file(const std::filesystem::path& path, std::int64_t last_step) {
-  write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step) : "");
+const std::filesystem::path& begin_file(const std::filesystem::path& path, std::int64_t last_step,
+                                        std::optional<SessionRecord>& last_session) {
+  write_text_atomically(path, last_step > 0 ? kept_lines(path, last_step, last_session) : "");
   return path;
 }
 
@@ -38,8 +54,13 @@ SessionRecord this_session(std::string_view precision) {
   return {host_name(), simd_target(), std::string(precision), thread_count(), std::time(nullptr)};
 }
 
+bool compute_the_same(const SessionRecord& a, const SessionRecord& b) {
+  if (a.precision != b.precision) return false;
+  return a.simd == b.simd || (a.precision == "f32" && a.simd != "baseline" && b.simd != "baseline");
+}
+
 MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step)
-    : file_(begin_file(path, last_step)), events_(path.parent_path()) {}
+    : file_(begin_file(path, last_step, last_session_)), events_(path.parent_path()) {}
 
 void MetricsLog::write(const StepReport& report, double seconds, double tokens_per_second) {
   if (!session_.is_null()) write_line(std::exchange(session_, nullptr));

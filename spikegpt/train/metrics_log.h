@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,11 +27,17 @@ struct SessionRecord {
 };
 // Of this process, now.
 SessionRecord this_session(std::string_view precision);
+// Whether one computes what the other would, to the bit. Threads never matter. In float32 nor does the instruction
+// set, but for the baseline, which has no fused multiply-add.
+bool compute_the_same(const SessionRecord& a, const SessionRecord& b);
 
 class MetricsLog {
  public:
   // Starts a new file, or goes on with an old one from which lines after `last_step` are removed. Throws Error (kIo).
   MetricsLog(const std::filesystem::path& path, std::int64_t last_step);
+
+  // The last session of the lines that were kept.
+  const std::optional<SessionRecord>& last_session() const noexcept { return last_session_; }
 
   // Written together with the next step, so that a session that makes none leaves nothing behind.
   void begin_session(std::int64_t step, const SessionRecord& session, double seconds);
@@ -46,6 +53,7 @@ class MetricsLog {
   // Bytes that are no UTF-8 are replaced.
   void write_line(const Json& json);
 
+  std::optional<SessionRecord> last_session_;
   GrowingFile file_;
   Json session_;  // not written yet; null = none
   EventLog events_;

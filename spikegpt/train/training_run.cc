@@ -250,8 +250,13 @@ void TrainingRun::roll_back(const Error& cause) {
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
-  metrics_->begin_session(trainer_->steps_done(), this_session(name_of(gemm_precision(train.precision))),
-                          clock_->seconds());
+  const SessionRecord session = this_session(name_of(gemm_precision(train.precision)));
+  if (const auto& last = metrics_->last_session(); last && !compute_the_same(*last, session)) {
+    note(fmt::format("computes in {} on {} now, in {} on {} before: what follows is close to what the machine before "
+                     "would have done, not the same to the bit",
+                     session.precision, session.simd, last->precision, last->simd));
+  }
+  metrics_->begin_session(trainer_->steps_done(), session, clock_->seconds());
   tell_notes(observer);
   std::int64_t evaluated = trainer_->steps_done();
   if (evaluated == 0) outcome.first = outcome.last = evaluate(observer);

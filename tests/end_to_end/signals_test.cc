@@ -37,16 +37,12 @@ class SignalsTest : public SmallRuns, public testing::WithParamInterface<CpuCase
   }
 
   ProgramResult run_on_cpu(const Args& args, bool with_ticks) const {
-    ProgramOptions options = here();
-    options.program = "env";
     Args words = {std::string("SPIKEGPT_SIMD=") + GetParam().simd, std::string("DNNL_MAX_CPU_ISA=") + GetParam().isa};
     if (with_ticks) {
       words.push_back("LD_PRELOAD=" + tick_file().string());
       words.push_back("SPIKEGPT_TICKS=" + at("ticks").string());
     }
-    words.push_back(program_file().string());
-    words.insert(words.end(), args.begin(), args.end());
-    return run_program(words, options);
+    return run_in(words, args);
   }
 
   // Runs with and without ticks, and compares what is printed.

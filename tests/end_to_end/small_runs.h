@@ -177,6 +177,16 @@ class SmallRuns : public testing::Test {
     return run_program(args, options);
   }
 
+  // With variables of the environment, as NAME=value.
+  ProgramResult run_in(const Args& environment, const Args& args) const {
+    ProgramOptions options = here();
+    options.program = "env";
+    Args words = environment;
+    words.push_back(program_file().string());
+    words.insert(words.end(), args.begin(), args.end());
+    return run_program(words, options);
+  }
+
   // The arguments that train the smallest model in `out`; `more` must not repeat them.
   static Args train_args(const std::string& out, const Args& more = {}) {
     Args args = {"train", "--data",    "text.txt", "--out",        out, "--n-layer",       "1", "--n-embd",
