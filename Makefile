@@ -7,22 +7,25 @@ INSTALL_DEPS := $(if $(SKIP_DEPS),@:,scripts/install-deps.sh)
 # OMP_WAIT_POLICY: several tests run at once, so a thread that waits must not hold a core.
 TEST_ENVIRONMENT := OMP_WAIT_POLICY=passive
 
-# $(call build_preset,NAME)
+# $(call build_preset,NAME[,TARGET])
 define build_preset
 	cmake --preset $(1)
-	cmake --build --preset $(1) --parallel $(JOBS)
+	cmake --build --preset $(1) --parallel $(JOBS) $(if $(2),--target $(2))
 endef
 
-# $(call run_tests,NAME): ctest, then its summary; fails when a test failed or none ran.
+# $(call run_tests,NAME[,FLAGS]): ctest, then its summary; fails when a test failed or none ran.
 define run_tests
-	@rm -f build/$(1)/tests.xml; status=0; \
-	$(TEST_ENVIRONMENT) ctest --preset $(1) --parallel $(JOBS) --no-tests=error \
-	  --output-junit $(CURDIR)/build/$(1)/tests.xml || status=$$?; \
-	python3 scripts/test-summary.py build/$(1)/tests.xml || status=1; \
+	@rm -f build/tests-$(1).xml; status=0; \
+	$(TEST_ENVIRONMENT) ctest --preset $(1) --parallel $(JOBS) --no-tests=error $(2) \
+	  --output-junit $(CURDIR)/build/tests-$(1).xml || status=$$?; \
+	python3 scripts/test-summary.py build/tests-$(1).xml || status=1; \
 	exit $$status
 endef
 
-.PHONY: help deps deps-demo deps-dev build demo reproduce test bench format tidy test-asan test-tsan fuzz fuzz-smoke \
+# The tests whose result may depend on the instruction set.
+CPU_TESTS := -L '^(kernels|model|train|infer|energy|end_to_end)$$'
+
+.PHONY: help deps deps-demo deps-dev build demo reproduce test test-cpus bench format tidy test-asan test-tsan fuzz fuzz-smoke \
         clean
 
 help:
@@ -37,6 +40,7 @@ help:
 	@echo '  bench      build, then measure speed on this machine'
 	@echo
 	@echo 'For those who change the code (CONTRIBUTING.md):'
+	@echo '  test-cpus  the tests as smaller CPUs would run them: AVX2 only, and no AVX'
 	@echo '  test-asan  the tests under AddressSanitizer and UBSan'
 	@echo '  test-tsan  the tests under ThreadSanitizer'
 	@echo '  fuzz       ten minutes of every fuzzer (FUZZ_SECONDS=600; FUZZERS='\''pth safetensors'\''); fuzz-smoke: 3 s'
@@ -56,20 +60,34 @@ deps-dev:
 	$(INSTALL_DEPS) --dev
 
 build: deps
-	$(call build_preset,release)
+	$(call build_preset,release,spikegpt)
 
-demo: deps-demo
-	$(call build_preset,release)
+demo:
+	@echo 'What happens now, on two processors with nothing else to do:'
+	@echo '  1. packages are installed, once: about a minute'
+	@echo '  2. the program is built, once: 4 to 7 minutes'
+	@echo '  3. a small model learns from a text: $(or $(MINUTES),3) minutes (MINUTES=n changes that)'
+	@echo '  4. it writes: seconds'
+	@$(INSTALL_DEPS) --demo
+	$(call build_preset,release,spikegpt)
 	@scripts/demo.sh
 
 reproduce: deps-demo
-	$(call build_preset,release)
+	$(call build_preset,release,spikegpt)
 	@scripts/reproduce.sh
 
-test: build
+test: deps
+	$(call build_preset,release)
 	$(call run_tests,release)
 
-bench: build
+# The same tests as a CPU with AVX2 and no more, and one without AVX, would run them.
+test-cpus: deps
+	$(call build_preset,release)
+	$(call run_tests,avx2,$(CPU_TESTS))
+	$(call run_tests,baseline,$(CPU_TESTS))
+
+bench: deps
+	$(call build_preset,release,spikegpt)
 	build/release/spikegpt bench
 
 test-asan: deps
@@ -82,10 +100,11 @@ test-tsan: deps
 	$(call build_preset,tsan)
 	$(call run_tests,tsan)
 
-# Every reader of files is tried with files that are nearly right (needs clang: make deps-dev).
+# Every reader of files is tried with files that are nearly right (with clang).
 FUZZ_SECONDS ?= 600
 FUZZERS ?=
-fuzz: deps
+fuzz:
+	$(if $(SKIP_DEPS),@:,scripts/install-deps.sh --fuzz)
 	$(call build_preset,fuzz)
 	tests/fuzz/run.sh --seconds $(FUZZ_SECONDS) $(FUZZERS)
 

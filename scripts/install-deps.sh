@@ -13,16 +13,19 @@ base=(
   libgtest-dev libbenchmark-dev
 )
 demo=(bible-kjv bible-kjv-text)
-dev=(clang clang-format clang-tidy libomp-dev python3-torch python3-numpy)
+fuzz=(clang libomp-dev)
+dev=("${fuzz[@]}" clang-format clang-tidy python3-torch python3-numpy)
 
 usage() {
   cat <<EOF
-Usage: scripts/install-deps.sh [--demo] [--dev] [--help]
+Usage: scripts/install-deps.sh [--demo] [--fuzz] [--dev] [--help]
 
 Installs, with apt-get, the Debian/Ubuntu packages needed to build and test spikegpt.
 Needs root or sudo, but only when something is missing.
 
   --demo   also the text that 'make demo' learns from: ${demo[*]}
+  --fuzz   also what the fuzzers need: ${fuzz[*]}
+           and clang's sanitizer runtime
   --dev    also the tools of a developer: ${dev[*]}
            and clang's sanitizer runtime
   --help   this text
@@ -84,6 +87,7 @@ with_runtime=no
 for argument in "$@"; do
   case $argument in
     --demo) wanted+=("${demo[@]}") ;;
+    --fuzz) wanted+=("${fuzz[@]}"); with_runtime=yes ;;
     --dev) wanted+=("${dev[@]}"); with_runtime=yes ;;
     -h | --help) usage; exit 0 ;;
     *) fail "unknown option '$argument' (try --help)" ;;
