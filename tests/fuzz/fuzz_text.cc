@@ -2,10 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "spikegpt/core/plain_text.h"
 #include "spikegpt/text/byte_tokenizer.h"
 #include "spikegpt/text/streaming_decoder.h"
 #include "spikegpt/text/utf8.h"
-#include "spikegpt/text/vocabulary_file.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace {
@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input = test::text_of(data, size);
   decode_in_pieces(input);
   return test::try_input([&] {
-    const std::string text = to_plain_utf8(input, "fuzz.txt");
-    ensure(text.size() <= 2 * size, "more text than in the file");
+    const PlainText text(input, "fuzz.txt");
+    ensure(text.text().size() <= 2 * size, "more text than in the file");
   });
 }
