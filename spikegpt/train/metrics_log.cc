@@ -104,8 +104,6 @@ void MetricsLog::write_note(std::int64_t step, const std::string& note, double s
   write_line(json);
 }
 
-void MetricsLog::write_line(const Json& json) {
-  file_.append(json_text(json) + '\n');
-}
+void MetricsLog::write_line(const Json& json) { file_.append(json_text(json) + '\n'); }
 
 }  // namespace spikegpt

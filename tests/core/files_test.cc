@@ -236,7 +236,8 @@ TEST(GrowingFile, GrowsByWholeRecords) {
   const rlimit small = {1000, before.rlim_max};
   const auto handler = ::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  expect_error(ErrorKind::kIo, {"log", "File too large", "record before"}, [&] { file.append(std::string(2000, 'x')); });
+  expect_error(ErrorKind::kIo, {"log", "File too large", "record before"},
+               [&] { file.append(std::string(2000, 'x')); });
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
   EXPECT_EQ(read_text(folder / "log"), "before\none\n");
