@@ -88,8 +88,9 @@ TEST(JsonFields, AnInfiniteLimitIsNone) {
     EXPECT_EQ(limits.grad_clip, 0.0);
   }
   Limits limits;
-  expect_error(ErrorKind::kCorruptFile, {"grad_clip", "nan"},
-               [&] { read_fields(Json{{"grad_clip", std::nan("")}}, "a.json", limits); });
+  expect_error(ErrorKind::kCorruptFile, {"grad_clip", "nan"}, [&] {
+    read_fields(Json{{"grad_clip", std::nan("")}}, "a.json", limits);
+  });
 }
 
 struct Names {

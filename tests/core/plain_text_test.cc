@@ -32,8 +32,9 @@ TEST(PlainText, AMarkOfUtf8IsDropped) {
 
 TEST(PlainText, Utf16IsDecodedWithAndWithoutMark) {
   for (const bool big_endian : {false, true}) {
-    for (const std::u16string_view text : {u"Hello, caf\u00E9\n", u"\u041F\u0440\u0438\u0432\u0435\u0442, \u043C\u0438\u0440\n",
-                                           u"smile \U0001F600, so many letters around it, more than twenty\n"}) {
+    for (const std::u16string_view text :
+         {u"Hello, caf\u00E9\n", u"\u041F\u0440\u0438\u0432\u0435\u0442, \u043C\u0438\u0440\n",
+          u"smile \U0001F600, so many letters around it, more than twenty\n"}) {
       const std::string bytes = utf16(text, big_endian);
       const std::string marked = utf16(u"\uFEFF", big_endian) + bytes;
       EXPECT_TRUE(is_utf16(bytes));

@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input = test::text_of(data, size);
   decode_in_pieces(input);
   return test::try_input([&] {
-    const std::string text = to_plain_utf8(input, "fuzz.txt");
+    const std::string text(PlainText(input, "fuzz.txt").text());
     ensure(text.size() <= 2 * size, "more text than in the file");
   });
 }
