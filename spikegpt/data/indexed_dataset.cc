@@ -114,8 +114,7 @@ void place_tables(const IndexReader& index, Layout& layout) {
 }
 
 // Sequences must fill the .bin without gaps or overlaps.
-void check_sequences(const IndexReader& index, const Layout& layout, const MappedFile& bin,
-                     std::int64_t most_tokens) {
+void check_sequences(const IndexReader& index, const Layout& layout, const MappedFile& bin, std::int64_t most_tokens) {
   const std::size_t bin_size = bin.bytes().size();
   const std::uint64_t enough = static_cast<std::uint64_t>(most_tokens) > bin_size / layout.item_size
                                    ? bin_size + 1

@@ -51,10 +51,10 @@ std::vector<LabelledRow> read_json_lines(const std::filesystem::path& path, std:
     const Json* const label = json.is_object() ? find_field(json, columns.label, kLabelNames) : nullptr;
     const Json* const content = json.is_object() ? find_field(json, columns.text, kTextNames) : nullptr;
     if (label == nullptr || content == nullptr || !content->is_string()) {
-      refuse(path, number,
-             fmt::format(R"(expected {{"{}": ..., "{}": "..."}}; other names: --label-column, --text-column)",
-                         columns.label.empty() ? "label" : columns.label,
-                         columns.text.empty() ? "text" : columns.text));
+      refuse(
+          path, number,
+          fmt::format(R"(expected {{"{}": ..., "{}": "..."}}; other names: --label-column, --text-column)",
+                      columns.label.empty() ? "label" : columns.label, columns.text.empty() ? "text" : columns.text));
     }
     rows.push_back({label_of(*label, path, number), content->get<std::string>(), number});
   });
@@ -95,8 +95,8 @@ LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColum
   const std::string ending = path.extension().string();
   const bool table = ending == ".csv" || ending == ".tsv";
   std::vector<LabelledRow> rows = ending == ".jsonl" || ending == ".json" ? read_json_lines(path, text, columns)
-                                  : table ? read_labelled_table(path, text, columns)
-                                          : read_plain(path, text);
+                                  : table                                 ? read_labelled_table(path, text, columns)
+                                                                          : read_plain(path, text);
   if (rows.empty()) throw Error(ErrorKind::kCorruptFile, "{} has no labelled text", path.string());
   LabelledSet set;
   for (LabelledRow& row : rows) {

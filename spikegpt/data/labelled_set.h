@@ -29,8 +29,8 @@ struct LabelledColumns {
 
 // By the end of the name: .jsonl and .json have an object a line with "label" and "text"; .csv (separated by comma,
 // semicolon or tab) and .tsv have columns with names in the first line; anything else has a label, a tab or spaces,
-// and the text. Read as PlainText. Empty lines are left out. Throws Error (kNotFound, kIo, kCorruptFile) that names file
-// and line.
+// and the text. Read as PlainText. Empty lines are left out. Throws Error (kNotFound, kIo, kCorruptFile) that names
+// file and line.
 LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColumns& columns = {});
 
 // Gives the labels of `set` the numbers that `labels` has. Throws Error (kInvalidArgument) for one that is not among

@@ -25,8 +25,9 @@ class TableReader {
     while (!at_end()) {
       first_line_ = line_;
       Cells cells = next_row();
-      while (cells.size() > 2 && trimmed(cells.back()).empty()) cells.pop_back();
-      if (cells.size() > 1 || !trimmed(cells[0]).empty()) return cells;
+      const auto is_empty = [](const std::string& cell) { return trimmed(cell).empty(); };
+      while (cells.size() > 2 && is_empty(cells.back())) cells.pop_back();
+      if (!std::all_of(cells.begin(), cells.end(), is_empty)) return cells;
     }
     return {};
   }

@@ -94,8 +94,8 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
   return make_tokenizer(options.tokenizer, text);
 }
 
-// Hands over the tokens of the documents, and what is unknown with its place among them, until there are
-// `most_tokens` or a few more. No more of the source is read than they need.
+// Hands over the tokens of all documents, at least the first `most_tokens` where there are so many, and what is
+// unknown with its place among them. No more of the documents is read than these need.
 void encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, std::int64_t most_tokens,
                       const TokenSink& sink, const UnknownSink& unknown) {
   const bool several = source_kind(path) != SourceKind::kText;
@@ -121,7 +121,7 @@ void encode_documents(const std::filesystem::path& path, const Tokenizer& tokeni
     } else {
       add(FirstText(file, tokenizer, most_tokens - size).text());
     }
-    if (size >= most_tokens) break;
+    if (size >= most_tokens) return;
   }
 }
 
@@ -133,24 +133,21 @@ struct Extent {
 
 EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokenizer, const Extent& extent) {
   EncodedFile encoded;
-  const std::int64_t most = extent.most_tokens;
   if (source_kind(source) == SourceKind::kIndexed) {
-    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size(), most).tokens();
+    encoded.tokens = IndexedDataset(source, tokenizer.vocab_size(), extent.most_tokens).tokens();
   } else {
     TokenStreamBuilder builder(tokenizer.vocab_size());
     std::int64_t size = 0;
-    encode_documents(
-        source, tokenizer, most,
-        [&](std::span<const TokenId> ids) {
-          if (!extent.count_only) builder.append(ids);
-          size += std::ssize(ids);
-        },
-        [&](std::int64_t place, std::string_view example) {
-          if (place < most) encoded.unknowns.add(example);
-        });
+    const auto append = [&](std::span<const TokenId> ids) {
+      if (!extent.count_only) builder.append(ids);
+      size += std::ssize(ids);
+    };
+    encode_documents(source, tokenizer, extent.most_tokens, append, [&](std::int64_t place, std::string_view example) {
+      if (place < extent.most_tokens) encoded.unknowns.add(example);
+    });
     encoded.tokens = extent.count_only ? counted_token_stream(size) : builder.finish();
   }
-  if (encoded.tokens->size() > most) encoded.tokens = slice(encoded.tokens, 0, most);
+  if (encoded.tokens->size() > extent.most_tokens) encoded.tokens = slice(encoded.tokens, 0, extent.most_tokens);
   if (encoded.tokens->size() < 2) {
     throw Error(ErrorKind::kInvalidArgument, "{} has {} {}; at least 2 are needed, one to read and one to predict",
                 source.string(), encoded.tokens->size(), tokenizer.unit());
@@ -201,7 +198,7 @@ Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tok
   Unknowns unknowns;
   if (count == 0 || source_kind(source) == SourceKind::kIndexed) return unknowns;
   encode_documents(
-      source, tokenizer, INT64_MAX, [](std::span<const TokenId>) {},
+      source, tokenizer, count < INT64_MAX - first ? first + count : INT64_MAX, [](std::span<const TokenId>) {},
       [&](std::int64_t place, std::string_view example) {
         if (place >= first && place < first + count) unknowns.add(example);
       });

@@ -50,7 +50,7 @@ TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const 
 
 // One source with a tokenizer that exists, for evaluation. The same checks but for length: at least
 // two tokens, one to read and one to predict. With `most_tokens` only so many from the start, and only as much of the
-// source is read and checked as they need; the unknowns are those of that part.
+// source is read and checked as they need; the unknowns are theirs.
 struct EncodedFile {
   TokenStreamPtr tokens;
   Unknowns unknowns;

@@ -121,13 +121,16 @@ TEST_F(TextCorpusTest, ATextIsTheSameInEveryForm) {
   std::string windows = "\xEF\xBB\xBF";
   for (const char c : text) windows += c == '\n' ? std::string("\r\n") : std::string(1, c);
   std::string wide;
-  for (const char16_t c : std::u16string_view(u"one\r\ntwo\r\ncaf\u00E9\r\nfour\r\n")) wide += {static_cast<char>(c & 0xFF), static_cast<char>(c >> 8)};
+  for (const char16_t c : std::u16string_view(u"one\r\ntwo\r\ncaf\u00E9\r\nfour\r\n"))
+    wide += {static_cast<char>(c & 0xFF), static_cast<char>(c >> 8)};
   for (const std::string& form : {text, windows, "\xFF\xFE" + wide, wide}) {
     const TextCorpus corpus = load_text_corpus(options(form));
     EXPECT_EQ(corpus.tokenizer->decode(all_of(corpus.train)) + corpus.tokenizer->decode(all_of(corpus.valid)), text);
-    EXPECT_EQ(corpus.tokenizer->vocab_size(), 11);
+    EXPECT_EQ(corpus.tokenizer->vocab_size(), 12);
   }
-  CorpusOptions bytes = options("\xEF\xBB\xBF" "one\r\ntwo\r\n");
+  CorpusOptions bytes = options(
+      "\xEF\xBB\xBF"
+      "one\r\ntwo\r\n");
   bytes.tokenizer = "bytes";
   EXPECT_EQ(load_text_corpus(bytes).train->size() + load_text_corpus(bytes).valid->size(), 10);
 }
