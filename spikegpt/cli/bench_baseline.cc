@@ -65,8 +65,7 @@ PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const Mode
   }
   // The setting of our own OpenMP threads (main.cc) is none for those of PyTorch.
   command_ = fmt::format(
-      "env -u GOMP_SPINCOUNT {} {} --dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} "
-      "--threads {}",
+      "env -u GOMP_SPINCOUNT {} {} --dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} --threads {}",
       quoted(python()), quoted(script.string()), name_of(precision), model.n_layer, model.n_embd, model.vocab_size,
       model.ctx_len, batch, model.dropout, thread_count());
 }

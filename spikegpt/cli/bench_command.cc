@@ -21,34 +21,38 @@ namespace spikegpt::cli {
 namespace {
 
 struct BenchFlags {
-  explicit BenchFlags(Flags& app) {
-    app.add("what", what,
-            "train: whole training steps; kernels: one by one; decode: token by token; prefill: prompts; events:\n"
-            "products by density; stream: cost by position; all: the first five")
-        .one_of({"train", "kernels", "decode", "prefill", "events", "stream", "all"})
-        .show_default();
-    app.add("--arch", arch, "spikegpt, rwkv or event; without it event to decode, else spikegpt");
-    app.add("--model", folder, "decode, prefill, stream: a trained model instead of random weights");
-    app.add("--data", data, "the text it reads; without it tokens at random");
-    app.add("--type", type, "weights to decode with: f32, bf16, int8, int4 or all").show_default();
-    app.add("--rate", rate, "firing rate that random weights of arch event are set to")
-        .show_default()
-        .between(0.001, 1.0);
-    app.add("--tokens", tokens, "stream: how far to read").show_default().between(1000, 1 << 30);
-    app.add("--preset", preset, "named size").show_default();
-    app.add("--vocab-size", vocab_size, "V").show_default();
-    app.add("--batch-size", batch_size, "B").show_default().between(1, 4096);
-    app.add("--ctx-len", ctx_len, "T; 0 = that of the preset").between(0, 1 << 20);
-    app.add("--precision", precision, "f32, bf16 or auto").show_default();
-    app.add_switch("--recompute", recompute, "recompute activations in the backward pass");
-    app.add("--steps", steps, "training steps to time").show_default().between(1, 10000);
-    app.add("--baseline", baseline,
-            "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the "
-            "source folder")
-        .optional_value("tools/reference/bench_pytorch.py");
+  explicit BenchFlags(CLI::App& app) {
+    app.add_option(
+           "what", what,
+           "train: whole training steps; kernels: one by one; decode: token by token; prefill: prompts; events:\n"
+           "products by density; stream: cost by position; all: the first five")
+        ->check(CLI::IsMember({"train", "kernels", "decode", "prefill", "events", "stream", "all"}))
+        ->capture_default_str();
+    app.add_option("--arch", arch, "spikegpt, rwkv or event; without it event to decode, else spikegpt");
+    app.add_option("--model", folder, "decode, prefill, stream: a trained model instead of random weights");
+    app.add_option("--data", data, "the text it reads; without it tokens at random");
+    app.add_option("--type", type, "weights to decode with: f32, bf16, int8, int4 or all")->capture_default_str();
+    app.add_option("--rate", rate, "firing rate that random weights of arch event are set to")
+        ->capture_default_str()
+        ->check(finite_range(0.001, 1.0));
+    app.add_option("--tokens", tokens, "stream: how far to read")
+        ->capture_default_str()
+        ->check(CLI::Range(1000, 1 << 30));
+    app.add_option("--preset", preset, "named size")->capture_default_str();
+    app.add_option("--vocab-size", vocab_size, "V")->capture_default_str();
+    app.add_option("--batch-size", batch_size, "B")->capture_default_str()->check(CLI::Range(1, 4096));
+    app.add_option("--ctx-len", ctx_len, "T; 0 = that of the preset")->check(CLI::Range(0, 1 << 20));
+    app.add_option("--precision", precision, "f32, bf16 or auto")->capture_default_str();
+    app.add_flag("--recompute", recompute, "recompute activations in the backward pass");
+    app.add_option("--steps", steps, "training steps to time")->capture_default_str()->check(CLI::Range(1, 10000));
+    app.add_option("--baseline", baseline,
+                   "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the "
+                   "source folder")
+        ->expected(0, 1)
+        ->default_str("tools/reference/bench_pytorch.py");
     add_force_flag(app, force);
-    app.add("--plot", plot, "events: the curve as a .svg or .png file");
-    app.add_switch("--json", json, "print one JSON object");
+    app.add_option("--plot", plot, "events: the curve as a .svg or .png file");
+    app.add_flag("--json", json, "print one JSON object");
   }
   bool wants(const std::string& bench) const { return what == bench || (what == "all" && bench != "stream"); }
 
@@ -152,7 +156,7 @@ int bench(const BenchFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_bench(Flags& app) {
+std::function<int()> add_bench(CLI::App& app) {
   app.footer(
       "Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench decode --arch event --type int8\n  spikegpt "
       "bench kernels --json");

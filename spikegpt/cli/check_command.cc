@@ -26,12 +26,12 @@ namespace {
 constexpr std::int64_t kChunk = 64;
 
 struct CheckFlags {
-  explicit CheckFlags(Flags& app) {
-    app.add("model", folder, "folder of the model, packed or not").required();
-    app.add("--data", data, "text to read").required();
-    app.add("--tokens", tokens, "how much of it").show_default().between(2, 1 << 20);
-    app.add("--type", type, "weights of the stepping routes: f32, bf16, int8, int4; without it as stored");
-    app.add_switch("--json", json, "print one JSON object");
+  explicit CheckFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model, packed or not")->required();
+    app.add_option("--data", data, "text to read")->required();
+    app.add_option("--tokens", tokens, "how much of it")->capture_default_str()->check(CLI::Range(2, 1 << 20));
+    app.add_option("--type", type, "weights of the stepping routes: f32, bf16, int8, int4; without it as stored");
+    app.add_flag("--json", json, "print one JSON object");
   }
 
   std::filesystem::path folder;
@@ -242,7 +242,7 @@ int run(const CheckFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_check(Flags& app) {
+std::function<int()> add_check(CLI::App& app) {
   app.footer(
       "Reads a text by every route the program has and compares logits and spikes: gathered events against dense "
       "products, steps against\n"

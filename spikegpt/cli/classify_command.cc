@@ -74,7 +74,10 @@ int predict(const ClassifyFlags& flags) {
     const std::string text = to_utf8(line);
     Encoding encoding;
     tokenizer->encode_into(
-        text, [&](std::span<const TokenId> ids) { encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end()); },
+        text,
+        [&](std::span<const TokenId> ids) {
+          encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
+        },
         [&](std::int64_t place, std::string_view example) {
           if (place < classifier->config().ctx_len) unknowns.add(example);
         });
@@ -96,7 +99,7 @@ int predict(const ClassifyFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_classify(Flags& app) {
+std::function<int()> add_classify(CLI::App& app) {
   app.footer(
       "Labelled texts: a label, a space or tab, and the text on each line; .csv or .tsv with named columns; or .jsonl\n"
       "(docs/formats.md). Examples:\n"

@@ -58,15 +58,19 @@ struct ClassifySettings {
 };
 
 struct ClassifyFlags {
-  explicit ClassifyFlags(Flags& app)
+  explicit ClassifyFlags(CLI::App& app)
       : settings(app, "Training", {}), model(app, "Model, from scratch", {"vocab_size", "published_rescale"}) {
-    app.add("what", what, "train, eval or predict").required().one_of({"train", "eval", "predict"});
-    app.add("model", folder, "folder of the classifier: made by train, used by eval and predict").required();
-    app.add("--data", data, "labelled texts; for predict one text a line, - = standard input").required();
-    app.add("--dev", dev, "labelled texts that choose the best epoch");
-    app.add("--test", test, "labelled texts to report on");
-    app.add("--seeds", seeds, "one run for each").show_default();
-    app.add_switch("--json", json, "eval: print one JSON object");
+    app.add_option("what", what, "train, eval or predict")
+        ->required()
+        ->check(CLI::IsMember({"train", "eval", "predict"}));
+    app.add_option("model", folder, "folder of the classifier: made by train, used by eval and predict")->required();
+    app.add_option("--data", data, "labelled texts; for predict one text a line, - = standard input")->required();
+    app.add_option("--dev", dev, "labelled texts that choose the best epoch");
+    app.add_option("--test", test, "labelled texts to report on");
+    app.add_option("--seeds", seeds, "one run for each")
+        ->capture_default_str()
+        ->check(CLI::Validator(number_fault<std::uint64_t>, "UINT"));
+    app.add_flag("--json", json, "eval: print one JSON object");
   }
 
   LabelledColumns columns() const { return {settings.values().label_column, settings.values().text_column}; }

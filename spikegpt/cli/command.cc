@@ -90,9 +90,9 @@ void keep_working_when_output_closes() {
   drop_what_nobody_reads<STDERR_FILENO>(stderr);
 }
 
-std::function<void(int)> add_threads_flag(Flags& app) {
+std::function<void(int)> add_threads_flag(CLI::App& app) {
   auto threads = std::make_shared<int>(0);
-  app.add("--threads", *threads, "processors to use; 0 = as many as help").between(0, 1024);
+  app.add_option("--threads", *threads, "processors to use; 0 = as many as help")->check(CLI::Range(0, 1024));
   return [threads](int otherwise) { set_thread_count(*threads > 0 ? *threads : otherwise); };
 }
 

@@ -1,10 +1,9 @@
 // A subcommand of the program.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <functional>
-
-#include "spikegpt/cli/flags.h"
 
 namespace spikegpt::cli {
 
@@ -14,7 +13,7 @@ inline constexpr int kUsageError = 2;
 inline constexpr int kInterrupted = 130;  // as a shell reports a program that Ctrl-C ended
 
 // Adds its flags to `app` and returns what runs when the command was given. The result is the exit status.
-using Registrar = std::function<int()> (*)(Flags& app);
+using Registrar = std::function<int()> (*)(CLI::App& app);
 
 struct Command {
   const char* name;
@@ -37,24 +36,24 @@ void keep_working_when_output_closes();
 
 // Adds --threads to a command. Call the result before work starts: with the number to use where the user leaves it
 // open, 0 = all processors.
-std::function<void(int)> add_threads_flag(Flags& app);
+std::function<void(int)> add_threads_flag(CLI::App& app);
 
-std::function<int()> add_train(Flags& app);
-std::function<int()> add_generate(Flags& app);
-std::function<int()> add_eval(Flags& app);
-std::function<int()> add_classify(Flags& app);
-std::function<int()> add_check(Flags& app);
-std::function<int()> add_energy(Flags& app);
-std::function<int()> add_inspect(Flags& app);
-std::function<int()> add_convert(Flags& app);
-std::function<int()> add_quantize(Flags& app);
-std::function<int()> add_trace(Flags& app);
-std::function<int()> add_tokenize(Flags& app);
-std::function<int()> add_detokenize(Flags& app);
-std::function<int()> add_tokenizer(Flags& app);
-std::function<int()> add_bench(Flags& app);
-std::function<int()> add_report(Flags& app);
-std::function<int()> add_spikes(Flags& app);
-std::function<int()> add_compare(Flags& app);
+std::function<int()> add_train(CLI::App& app);
+std::function<int()> add_generate(CLI::App& app);
+std::function<int()> add_eval(CLI::App& app);
+std::function<int()> add_classify(CLI::App& app);
+std::function<int()> add_check(CLI::App& app);
+std::function<int()> add_energy(CLI::App& app);
+std::function<int()> add_inspect(CLI::App& app);
+std::function<int()> add_convert(CLI::App& app);
+std::function<int()> add_quantize(CLI::App& app);
+std::function<int()> add_trace(CLI::App& app);
+std::function<int()> add_tokenize(CLI::App& app);
+std::function<int()> add_detokenize(CLI::App& app);
+std::function<int()> add_tokenizer(CLI::App& app);
+std::function<int()> add_bench(CLI::App& app);
+std::function<int()> add_report(CLI::App& app);
+std::function<int()> add_spikes(CLI::App& app);
+std::function<int()> add_compare(CLI::App& app);
 
 }  // namespace spikegpt::cli

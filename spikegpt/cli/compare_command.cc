@@ -23,22 +23,26 @@ const std::vector<std::string> kFixedModel = {
     "surrogate",    "alpha"};
 
 struct CompareFlags {
-  explicit CompareFlags(Flags& app)
+  explicit CompareFlags(CLI::App& app)
       : model(app, "Model", kFixedModel), train(app, "Training", {"seed", "freeze", "reinit"}) {
-    app.add("--data", data, "text to learn from; its end is held out").required();
-    app.add("--valid", valid, "held-out text instead");
-    app.add("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json").show_default();
-    app.add("--out", out, "folder for the models, compare.json, compare.md and compare.html").required();
-    app.add("--preset", preset, "named size (spikegpt inspect --presets), unless flags under Model say otherwise")
-        .show_default();
-    app.add("--archs", archs, "which of rwkv, spikegpt, event")
-        .separated_by(',')
-        .show_default()
-        .one_of({"rwkv", "spikegpt", "event"});
-    app.add("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3").separated_by(',').show_default();
-    app.add("--energy-tokens", energy_tokens, "held-out tokens to count operations on")
-        .show_default()
-        .between(std::int64_t{1}, std::int64_t{1} << 40);
+    app.add_option("--data", data, "text to learn from; its end is held out")->required();
+    app.add_option("--valid", valid, "held-out text instead");
+    app.add_option("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json")->capture_default_str();
+    app.add_option("--out", out, "folder for the models, compare.json, compare.md and compare.html")->required();
+    app.add_option("--preset", preset,
+                   "named size (spikegpt inspect --presets), unless flags under Model say otherwise")
+        ->capture_default_str();
+    app.add_option("--archs", archs, "which of rwkv, spikegpt, event")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::IsMember({"rwkv", "spikegpt", "event"}));
+    app.add_option("--seeds", seeds, "a model of each architecture for every seed, as 1,2,3")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::Validator(number_fault<std::uint64_t>, "UINT"));
+    app.add_option("--energy-tokens", energy_tokens, "held-out tokens to count operations on")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   }
 
   std::string data;
@@ -178,7 +182,7 @@ int compare(const CompareFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_compare(Flags& app) {
+std::function<int()> add_compare(CLI::App& app) {
   app.footer(
       "Trains a model of each architecture on the same text with the same batches, then measures each: bits on the "
       "held-out text, operations\n"

@@ -16,12 +16,13 @@ namespace spikegpt::cli {
 namespace {
 
 struct ConvertFlags {
-  explicit ConvertFlags(Flags& app) : model(app, "What the tensors do not tell") {
-    app.add("weights", weights, "checkpoint: .pth of torch.save (old ones too), or .safetensors").required();
-    app.add("out", out, "folder for the model").required();
-    app.add("--tokenizer", tokenizer,
-            "tokenizer.json, or a character vocabulary (JSON id -> character, UTF-8 or UTF-16); else bytes "
-            "where V is 256");
+  explicit ConvertFlags(CLI::App& app) : model(app, "What the tensors do not tell") {
+    app.add_option("weights", weights, "checkpoint: .pth of torch.save (old ones too), or .safetensors")
+        ->required();
+    app.add_option("out", out, "folder for the model")->required();
+    app.add_option("--tokenizer", tokenizer,
+                   "tokenizer.json, or a character vocabulary (JSON id -> character, UTF-8 or UTF-16); else bytes "
+                   "where V is 256");
   }
   std::filesystem::path weights;
   std::filesystem::path out;
@@ -62,7 +63,7 @@ int convert(const ConvertFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_convert(Flags& app) {
+std::function<int()> add_convert(CLI::App& app) {
   app.footer(
       "Number and width of the layers, vocabulary and ffnPre are read off the tensors; flags override. "
       "Prefixes of\n"

@@ -19,15 +19,15 @@ namespace {
 constexpr std::int64_t kContexts[] = {128, 1024, 8192, 32768};
 
 struct EnergyFlags {
-  explicit EnergyFlags(Flags& app) {
-    app.add("model", folder, "folder of the model").required();
-    app.add("--data", data, "text to run it on").required();
-    app.add("--max-tokens", max_tokens, "only the first of the text; 0 = all")
-        .show_default()
-        .between(std::int64_t{0}, std::int64_t{1} << 50);
-    app.add("--table", table, "prices: 45nm, 7nm, fpga, or a JSON file (docs/energy.md)").show_default();
-    app.add_switch("--layers", layers, "also every layer and place where neurons fire");
-    app.add_switch("--json", json, "print one JSON object");
+  explicit EnergyFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("--data", data, "text to run it on")->required();
+    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
+    app.add_option("--table", table, "prices: 45nm, 7nm, fpga, or a JSON file (docs/energy.md)")->capture_default_str();
+    app.add_flag("--layers", layers, "also every layer and place where neurons fire");
+    app.add_flag("--json", json, "print one JSON object");
   }
 
   std::filesystem::path folder;
@@ -228,7 +228,7 @@ int run(const EnergyFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_energy(Flags& app) {
+std::function<int()> add_energy(CLI::App& app) {
   app.footer(
       "Runs the model and counts. Three accounts, never one alone: (a) the non-spiking twin, every product in\n"
       "multiply-accumulates; (b) the paper's, rate times accumulates as if every input were spikes; (c) what\n"

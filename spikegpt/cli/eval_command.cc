@@ -23,24 +23,25 @@ namespace spikegpt::cli {
 namespace {
 
 struct EvalFlags {
-  explicit EvalFlags(Flags& app) {
-    app.add("models", folders, "folder of the model; of several").required();
-    app.add("--data", data, "text to measure on; several for a table, such as those of training, validation and test")
-        .required();
-    app.add("--ctx-len", ctx_len, "tokens per window; 0 = as trained").between(0, 1 << 20);
-    app.add("--batch-size", batch_size, "windows at a time").show_default().between(1, 4096);
-    app.add("--max-tokens", max_tokens, "only the first of the text; 0 = all")
-        .between(std::int64_t{0}, std::int64_t{1} << 50);
-    app.add("--precision", precision, "of the matrix products: f32, bf16 or auto").show_default();
-    app.add("--type", type, "as decoding sees it, with weights packed as f32, bf16, int8 or int4");
-    app.add("--stride", stride, "also over windows that overlap: one every so many tokens; 0 = not")
-        .between(0, 1 << 20);
-    app.add_switch("--words", words,
-                   "also perplexity per word: exp(nats of all tokens / (words between white space + line ends))");
-    app.add_switch("--per-position", per_position, "also the mean loss by place in the window");
-    app.add_switch("--published-rescale", published_rescale,
-                   "as the published inference script: halve the stream every 6 blocks, for comparison");
-    app.add_switch("--json", json, "print one JSON object; of several models or texts an array of them");
+  explicit EvalFlags(CLI::App& app) {
+    app.add_option("models", folders, "folder of the model; of several")->required();
+    app.add_option("--data", data,
+                   "text to measure on; several for a table, such as those of training, validation and test")
+        ->required();
+    app.add_option("--ctx-len", ctx_len, "tokens per window; 0 = as trained")->check(CLI::Range(0, 1 << 20));
+    app.add_option("--batch-size", batch_size, "windows at a time")->capture_default_str()->check(CLI::Range(1, 4096));
+    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50));
+    app.add_option("--precision", precision, "of the matrix products: f32, bf16 or auto")->capture_default_str();
+    app.add_option("--type", type, "as decoding sees it, with weights packed as f32, bf16, int8 or int4");
+    app.add_option("--stride", stride, "also over windows that overlap: one every so many tokens; 0 = not")
+        ->check(CLI::Range(0, 1 << 20));
+    app.add_flag("--words", words,
+                 "also perplexity per word: exp(nats of all tokens / (words between white space + line ends))");
+    app.add_flag("--per-position", per_position, "also the mean loss by place in the window");
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
+    app.add_flag("--json", json, "print one JSON object; of several models or texts an array of them");
   }
 
   std::vector<std::filesystem::path> folders;
@@ -252,7 +253,7 @@ int eval(const EvalFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_eval(Flags& app) {
+std::function<int()> add_eval(CLI::App& app) {
   app.footer(
       "Two figures: over windows that do not overlap and start without memory, and with the memory carried\n"
       "from the start of the text to its end. Examples:\n"

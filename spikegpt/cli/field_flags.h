@@ -1,27 +1,60 @@
 // Command-line flags and TOML keys for structs with a `visit` list of fields.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
-#include "spikegpt/cli/flags.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 
 namespace spikegpt::cli {
 
+// What is wrong with a number as it was written; empty for nothing. The parser's own conversion would take -1 for a
+// large seed, cut what is too large, and take nan.
+template <class Number>
+std::string number_fault(const std::string& word) {
+  constexpr bool kWhole = std::is_integral_v<Number>;
+  using Limits = std::numeric_limits<Number>;
+  Number value{};
+  const char* const end = word.data() + word.size();
+  const auto [stop, failure] = std::from_chars(word.data(), end, value);
+  bool finite = true;
+  if constexpr (!kWhole) finite = std::isfinite(value);
+  if (failure == std::errc() && stop == end && finite) return "";
+  return fmt::format("expected a {}{}, found \"{}\"", kWhole ? "whole number" : "finite number",
+                     kWhole ? fmt::format(" from {} to {}", Limits::min(), Limits::max()) : "", word);
+}
+
+// For flags that are added by hand. CLI::Range lets nan through.
+inline CLI::Validator finite_range(double low, double high) {
+  const auto fault = [low, high](const std::string& word) -> std::string {
+    double value = 0.0;
+    const char* const end = word.data() + word.size();
+    const auto [stop, failure] = std::from_chars(word.data(), end, value);
+    const bool good = failure == std::errc() && stop == end && value >= low && value <= high;
+    return good ? "" : fmt::format("expected a number from {} to {}, found \"{}\"", low, high, word);
+  };
+  return CLI::Validator(fault, fmt::format("FLOAT in [{} - {}]", low, high));
+}
+
 // A flag for every field: `n_layer` becomes --n-layer. Only the flags that were given count.
 template <class Fields>
 class FieldFlags {
  public:
-  // `hidden` names fields that get no flag. The object must live as long as the command.
-  FieldFlags(Flags& app, const std::string& group, const std::vector<std::string>& hidden = {}) {
+  // `hidden` names fields that get no flag. The object must live as long as the app.
+  FieldFlags(CLI::App& app, const std::string& group, const std::vector<std::string>& hidden = {}) {
     Fields::visit(values_, [&](const char* key, auto& field, const char* help) {
       if (std::find(hidden.begin(), hidden.end(), key) != hidden.end()) return;
-      given_.push_back({key, add(app, key, field, help).group(group)});
+      CLI::Option* option = add(app, flag_name(key), field, help);
+      option->group(group);
+      given_.push_back({key, option});
     });
   }
   FieldFlags(const FieldFlags&) = delete;
@@ -29,7 +62,7 @@ class FieldFlags {
 
   bool given(std::string_view key) const {
     return std::any_of(given_.begin(), given_.end(),
-                       [&](const Given& field) { return field.key == key && field.flag.given(); });
+                       [&](const Given& flag) { return flag.key == key && flag.option->count() > 0; });
   }
   const Fields& values() const { return values_; }
 
@@ -37,8 +70,8 @@ class FieldFlags {
   void apply(Fields& target) const {
     const Json json = fields_to_json(values_);
     Json chosen = Json::object();
-    for (const Given& field : given_) {
-      if (field.flag.given()) chosen[field.key] = json[field.key];
+    for (const Given& flag : given_) {
+      if (flag.option->count() > 0) chosen[flag.key] = json[flag.key];
     }
     read_fields(chosen, "the command line", target);
   }
@@ -46,19 +79,44 @@ class FieldFlags {
  private:
   struct Given {
     std::string key;
-    Flag flag;
+    CLI::Option* option;
   };
 
-  template <class Field>
-  static Flag add(Flags& app, const std::string& key, Field& field, const char* help) {
-    std::string name = "--" + key;
-    std::replace(name.begin(), name.end(), '_', '-');
-    if constexpr (std::is_same_v<Field, double>) {
-      if (is_limit(key)) return app.add_limit(name, field, help).show_default();
-    }
-    Flag flag = app.add(name, field, help);
-    if constexpr (!std::is_same_v<Field, std::vector<std::string>>) flag.show_default();
-    return flag;
+  static std::string flag_name(std::string key) {
+    std::replace(key.begin(), key.end(), '_', '-');
+    return "--" + key;
+  }
+  static std::string key_of(std::string flag) {
+    std::replace(flag.begin(), flag.end(), '-', '_');
+    return flag.substr(2);
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, bool& field, const char* help) {
+    return app.add_option(flag, field, help)->type_name("true|false")->capture_default_str();
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::optional<double>& field, const char* help) {
+    const auto read = [flag, &field](const std::string& word) {
+      field.reset();
+      if (word == "none") return;
+      if (!number_fault<double>(word).empty()) {
+        throw CLI::ValidationError(flag, fmt::format("expected a number or none, found \"{}\"", word));
+      }
+      std::from_chars(word.data(), word.data() + word.size(), field.emplace());
+    };
+    return app.add_option_function<std::string>(flag, read, help)->type_name("FLOAT|none");
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::string& field, const char* help) {
+    return app.add_option(flag, field, help)->capture_default_str();
+  }
+  static CLI::Option* add(CLI::App& app, const std::string& flag, std::vector<std::string>& field, const char* help) {
+    return app.add_option(flag, field, help);
+  }
+  template <class Number>
+  static CLI::Option* add(CLI::App& app, const std::string& flag, Number& field, const char* help) {
+    const bool limit = is_limit(key_of(flag));
+    const auto fault = [limit](const std::string& word) -> std::string {
+      return limit && word == "inf" ? "" : number_fault<Number>(word);
+    };
+    return app.add_option(flag, field, help)->capture_default_str()->check(fault);
   }
 
   Fields values_;

@@ -138,11 +138,6 @@ Flag Flags::add(const std::string& name, std::uint64_t& value, const std::string
 Flag Flags::add(const std::string& name, double& value, const std::string& help) {
   return add_number(*app_, name, value, help);
 }
-Flag Flags::add_limit(const std::string& name, double& value, const std::string& help) {
-  return Flag(add_read(
-      *app_, name, help, "NUMBER", [&value] { return fmt::format("{}", value); },
-      [&value](const std::string& word) { return read_number(word == "inf" ? "0" : word, value); }));
-}
 Flag Flags::add(const std::string& name, std::optional<double>& value, const std::string& help) {
   return Flag(add_read(
       *app_, name, help, "NUMBER|none", [&value] { return value ? fmt::format("{}", *value) : "none"; },
@@ -178,9 +173,11 @@ Flags Flags::group_with_one_of(const std::string& title, const std::string& abou
   group->require_option(1, 0);
   return Flags(*group);
 }
-Flags Flags::subcommand(const std::string& name, const std::string& about) {
-  app_->require_subcommand(1);
-  return Flags(*app_->add_subcommand(name, about));
+Flags Flags::subcommand(const std::string& name, const std::string& about, std::function<void()> action) {
+  CLI::App* const sub = app_->add_subcommand(name, about);
+  if (action) sub->callback(std::move(action));
+  return Flags(*sub);
 }
+void Flags::require_subcommand() { app_->require_subcommand(1); }
 
 }  // namespace spikegpt::cli

@@ -1,8 +1,9 @@
-// The flags of a command. CLI11 reads them; only flags.cc and main.cc include it, as it takes seconds to compile.
+// The flags of a command. CLI11 reads them; only flags.cc includes it, as it takes seconds to compile.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -18,7 +19,6 @@ namespace spikegpt::cli {
 // One flag, to say more about it: flags.add("--steps", steps, "how many").show_default().between(1, 100).
 class Flag {
  public:
-  Flag() = default;
   explicit Flag(CLI::Option* option) : option_(option) {}
 
   Flag& required();
@@ -32,7 +32,7 @@ class Flag {
     }
   }
   Flag& one_of(const std::vector<std::string>& words);
-  Flag& separated_by(char delimiter);                      // several values in one word
+  Flag& separated_by(char delimiter);                     // several values in one word
   Flag& optional_value(const std::string& without_value);  // what the flag means when no value follows
   Flag& group(const std::string& title);
   Flag& type_name(const std::string& name);
@@ -43,7 +43,7 @@ class Flag {
   Flag& between_integers(std::int64_t least, std::int64_t most);
   Flag& between_numbers(double least, double most);
 
-  CLI::Option* option_ = nullptr;
+  CLI::Option* option_;
 };
 
 // `name` is "--flag", or "word" for a value without a flag. Numbers are read strictly: whole, in range, finite.
@@ -58,7 +58,6 @@ class Flags {
   Flag add(const std::string& name, std::int64_t& value, const std::string& help);
   Flag add(const std::string& name, std::uint64_t& value, const std::string& help);
   Flag add(const std::string& name, double& value, const std::string& help);
-  Flag add_limit(const std::string& name, double& value, const std::string& help);  // inf is another word for 0: none
   Flag add(const std::string& name, std::optional<double>& value, const std::string& help);  // a number or none
   Flag add(const std::string& name, bool& value, const std::string& help);                   // true or false
   Flag add(const std::string& name, std::vector<std::string>& value, const std::string& help);
@@ -72,8 +71,9 @@ class Flags {
   void footer(const std::string& text);
   // Flags of which at least one must be given.
   Flags group_with_one_of(const std::string& title, const std::string& about);
-  // A command below this one, of which one must be given.
-  Flags subcommand(const std::string& name, const std::string& about);
+  // A command below this one. `action` runs when it was given.
+  Flags subcommand(const std::string& name, const std::string& about, std::function<void()> action);
+  void require_subcommand();
 
  private:
   CLI::App* app_;

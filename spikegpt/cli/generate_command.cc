@@ -6,50 +6,51 @@
 
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/field_flags.h"
+#include "spikegpt/cli/output_place.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/cli/whole_input.h"
-#include "spikegpt/cli/output_place.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/infer/state_file.h"
 #include "spikegpt/infer/writer.h"
 #include "spikegpt/core/error.h"
-#include "spikegpt/core/plain_text.h"
-#include "spikegpt/data/text_file.h"
 
 namespace spikegpt::cli {
 namespace {
 
 struct GenerateFlags {
-  explicit GenerateFlags(Flags& app) : sampler(app, "Choice of tokens") {
-    app.add("model", folder, "folder of the model").required();
-    prompt_option = app.add("--prompt", prompt, "what the text begins with");
-    app.add("--prompt-file", prompt_file, "read the prompt from a file or pipe; - = standard input");
-    app.add("--tokens", tokens, "how many tokens to write")
-        .show_default()
-        .between(std::int64_t{0}, std::int64_t{1} << 40);
-    app.add("--stop", stop, "end before this text; may be given several times");
-    app.add("--type", type, "weights in memory: f32, bf16, int8 or int4; without it as stored");
-    app.add("--load-state", load_state,
-            "go on exactly where this text stopped, behind a prompt if one is given, with its settings but for "
-            "those given anew");
-    app.add("--save-state", save_state,
-            "keep where the text stands, for --load-state; what is not yet a whole character, or may begin a "
-            "stop text, is written when it goes on");
-    app.add_switch("--published-rescale", published_rescale,
-                   "as the published inference script: halve the stream every 6 blocks, for comparison");
-    app.add("--logprobs", logprobs,
-            "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
-        .between(0, 1000);
+  explicit GenerateFlags(CLI::App& app) : sampler(app, "Choice of tokens") {
+    app.add_option("model", folder, "folder of the model")->required();
+    prompt_option = app.add_option("--prompt", prompt, "what the text begins with");
+    app.add_option("--prompt-file", prompt_file, "read the prompt from a file or pipe; - = standard input");
+    app.add_option("--tokens", tokens, "how many tokens to write")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+    app.add_option("--stop", stop, "end before this text; may be given several times");
+    app.add_option("--type", type, "weights in memory: f32, bf16, int8 or int4; without it as stored");
+    app.add_option(
+        "--load-state", load_state,
+        "go on exactly where this text stopped, behind a prompt if one is given, with its settings but for "
+        "those given anew");
+    app.add_option(
+        "--save-state", save_state,
+        "keep where the text stands, for --load-state; what is not yet a whole character, or may begin a "
+        "stop text, is written when it goes on");
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
+    app.add_option(
+           "--logprobs", logprobs,
+           "print tokens as JSON lines instead of text, with their log-probabilities and those of so many likeliest")
+        ->check(CLI::Range(0, 1000));
     add_force_flag(app, force);
-    app.add_switch("--no-echo", no_echo, "do not repeat the prompt");
-    app.add_switch("--quiet", quiet, "no line about speed and firing rate at the end");
+    app.add_flag("--no-echo", no_echo, "do not repeat the prompt");
+    app.add_flag("--quiet", quiet, "no line about speed and firing rate at the end");
   }
 
-  bool prompt_given() const { return prompt_option.given(); }
+  bool prompt_given() const { return prompt_option->count() > 0; }
 
   std::filesystem::path folder;
-  Flag prompt_option;
+  CLI::Option* prompt_option = nullptr;
   std::string prompt;
   std::string prompt_file;
   std::int64_t tokens = 200;
@@ -65,15 +66,25 @@ struct GenerateFlags {
   FieldFlags<SamplerConfig> sampler;
 };
 
+// A file's text as a model of text learns it: a byte order mark is no part of it, and lines end in a line
+// feed.
+std::string without_mark(std::string text, const Tokenizer& tokenizer) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  if (tokenizer.kind() == "bytes") return text;
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') plain += text[i];
+  }
+  return plain;
+}
+
 std::string read_prompt(const GenerateFlags& flags, const Tokenizer& tokenizer) {
   if (!flags.prompt_file.empty() && flags.prompt_given()) {
     throw Error(ErrorKind::kInvalidArgument, "give --prompt or --prompt-file, not both");
   }
   if (flags.prompt_given()) return flags.prompt;
   if (flags.prompt_file.empty() && isatty(STDIN_FILENO) != 0) return {};
-  const std::filesystem::path source = flags.prompt_file.empty() ? "-" : flags.prompt_file;
-  const std::string bytes = read_whole_input(source);
-  return std::string(PlainText(bytes, source.string(), plain_text_for(check_for(tokenizer))).text());
+  return without_mark(read_whole_input(flags.prompt_file.empty() ? "-" : flags.prompt_file), tokenizer);
 }
 
 void print_report(const WritingReport& report, const Session& session, const Tokenizer& tokenizer) {
@@ -128,7 +139,8 @@ SavedText saved_text(const GenerateFlags& flags, const PackedModel& model) {
 }
 
 // Settings of the command line; those that were not given are the saved text's.
-WritingOptions writing_options(const GenerateFlags& flags, const WritingState& saved, const Tokenizer& tokenizer) {
+WritingOptions writing_options(const GenerateFlags& flags, const WritingState& saved,
+                               const Tokenizer& tokenizer) {
   WritingOptions options;
   options.sampler = saved.sampler;
   flags.sampler.apply(options.sampler);
@@ -141,17 +153,20 @@ WritingOptions writing_options(const GenerateFlags& flags, const WritingState& s
 }
 
 // What may surprise in a text that goes on from a state.
-void warn_of_state(const GenerateFlags& flags, const SavedText& saved, const WritingReport& report, bool prompted) {
+void warn_of_state(const GenerateFlags& flags, const SavedText& saved, const WritingReport& report,
+                   bool prompted) {
   const std::string name = flags.load_state.string();
   if (report.had_ended) {
-    fmt::print(stderr, "spikegpt: the text in {} has ended; give a prompt to go on behind it, or another --stop\n",
+    fmt::print(stderr,
+               "spikegpt: the text in {} has ended; give a prompt to go on behind it, or another --stop\n",
                name);
   }
   if (saved.session.tokens_read > 0 && saved.writing.pending.empty() && !prompted) {
-    fmt::print(stderr,
-               "spikegpt: {} is of an earlier version, which did not keep the last token: the text goes on behind a "
-               "line break in its place\n",
-               name);
+    fmt::print(
+        stderr,
+        "spikegpt: {} is of an earlier version, which did not keep the last token: the text goes on behind a "
+        "line break in its place\n",
+        name);
   }
 }
 
@@ -196,7 +211,7 @@ int generate(const GenerateFlags& flags, const std::function<void(int)>& set_thr
 
 }  // namespace
 
-std::function<int()> add_generate(Flags& app) {
+std::function<int()> add_generate(CLI::App& app) {
   app.footer(
       "The text goes to standard output, everything else to standard error. Examples:\n"
       "  spikegpt generate my-model --prompt \"In the beginning\" --tokens 400\n"

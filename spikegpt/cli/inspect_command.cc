@@ -16,10 +16,10 @@ namespace spikegpt::cli {
 namespace {
 
 struct InspectFlags {
-  explicit InspectFlags(Flags& app) {
-    app.add("model", folder, "folder of the model");
-    app.add_switch("--presets", presets, "list the named sizes instead");
-    app.add_switch("--json", json, "print one JSON object");
+  explicit InspectFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model");
+    app.add_flag("--presets", presets, "list the named sizes instead");
+    app.add_flag("--json", json, "print one JSON object");
   }
   std::filesystem::path folder;
   bool presets = false;
@@ -136,7 +136,7 @@ int inspect(const InspectFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_inspect(Flags& app) {
+std::function<int()> add_inspect(CLI::App& app) {
   app.footer("Examples:\n  spikegpt inspect my-model\n  spikegpt inspect --presets");
   auto flags = std::make_shared<InspectFlags>(app);
   return [flags] { return inspect(*flags); };

@@ -1,7 +1,5 @@
 // The program: a table of commands, and the one place where errors become messages.
 #include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include <array>
@@ -76,8 +74,7 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.about);
-    spikegpt::cli::Flags flags(*sub);
-    auto action = command.add(flags);
+    auto action = command.add(*sub);
     sub->callback([&chosen, action] { chosen = action; });
   }
   try {

@@ -90,8 +90,8 @@ void refuse_output_inside(const fs::path& out, std::span<const fs::path> sources
   }
 }
 
-void add_force_flag(Flags& app, bool& force) {
-  app.add_switch("--force", force, "replace a file of another kind where the result goes");
+void add_force_flag(CLI::App& app, bool& force) {
+  app.add_flag("--force", force, "replace a file of another kind where the result goes");
 }
 
 }  // namespace spikegpt::cli

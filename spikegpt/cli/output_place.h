@@ -1,13 +1,12 @@
 // Nothing that is there already is destroyed: every command asks here before its work begins.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "spikegpt/cli/flags.h"
 
 namespace spikegpt::cli {
 
@@ -26,6 +25,6 @@ void refuse_other_file(const std::filesystem::path& file, std::string_view mark,
 void refuse_output_inside(const std::filesystem::path& out, std::span<const std::filesystem::path> sources);
 
 // --force, for commands that write files.
-void add_force_flag(Flags& app, bool& force);
+void add_force_flag(CLI::App& app, bool& force);
 
 }  // namespace spikegpt::cli

@@ -15,14 +15,14 @@ namespace spikegpt::cli {
 namespace {
 
 struct QuantizeFlags {
-  explicit QuantizeFlags(Flags& app) {
-    app.add("model", folder, "folder of the model").required();
-    app.add("out", out, "folder to make").required();
-    app.add("--type", type, "of the weights: f32, bf16, int8 or int4").show_default();
-    app.add("--token-shift", token_shift,
-            "folded: mu in the weights, rows are only added (event); separate: half the projections' size")
-        .one_of({"auto", "folded", "separate"})
-        .show_default();
+  explicit QuantizeFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("out", out, "folder to make")->required();
+    app.add_option("--type", type, "of the weights: f32, bf16, int8 or int4")->capture_default_str();
+    app.add_option("--token-shift", token_shift,
+                   "folded: mu in the weights, rows are only added (event); separate: half the projections' size")
+        ->check(CLI::IsMember({"auto", "folded", "separate"}))
+        ->capture_default_str();
   }
   std::filesystem::path folder;
   std::filesystem::path out;
@@ -56,7 +56,7 @@ int quantize(const QuantizeFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_quantize(Flags& app) {
+std::function<int()> add_quantize(CLI::App& app) {
   app.footer(
       "The result decodes, generates and evaluates; it cannot be trained on. Layout: docs/formats.md. Example:\n"
       "  spikegpt quantize my-model my-model-int8 --type int8\n"

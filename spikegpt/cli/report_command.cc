@@ -17,9 +17,9 @@ namespace spikegpt::cli {
 namespace {
 
 struct ReportFlags {
-  explicit ReportFlags(Flags& app) {
-    app.add("folders", folders, "folders of training runs; several are drawn over each other").required();
-    app.add("--out", out, "HTML file to write; without it FOLDER/report.html");
+  explicit ReportFlags(CLI::App& app) {
+    app.add_option("folders", folders, "folders of training runs; several are drawn over each other")->required();
+    app.add_option("--out", out, "HTML file to write; without it FOLDER/report.html");
     add_force_flag(app, force);
   }
   std::vector<std::filesystem::path> folders;
@@ -77,7 +77,7 @@ int report(const ReportFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_report(Flags& app) {
+std::function<int()> add_report(CLI::App& app) {
   app.footer(
       "Writes one HTML file that loads nothing else: learning curves, firing rates of every layer, what the model "
       "wrote on the\n"

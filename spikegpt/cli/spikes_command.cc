@@ -18,24 +18,24 @@ namespace spikegpt::cli {
 namespace {
 
 struct SpikesFlags {
-  explicit SpikesFlags(Flags& app) {
+  explicit SpikesFlags(CLI::App& app) {
     constexpr std::int64_t kMost = std::int64_t{1} << 50;
-    app.add("model", folder, "folder of the model").required();
-    app.add("--data", data, "text to run it on").required();
-    app.add("--max-tokens", max_tokens, "only the first of the text; 0 = all")
-        .show_default()
-        .between(std::int64_t{0}, kMost);
-    app.add("--window", window,
-            "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
-        .show_default()
-        .between(std::int64_t{0}, kMost);
-    app.add("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
-        .show_default()
-        .between(0.0, 1.0);
-    app.add_switch("--json", json, "print one JSON object");
-    app.add("--csv", csv, "folder for sites.csv, neurons.csv, intervals.csv and places.csv");
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("--data", data, "text to run it on")->required();
+    app.add_option("--max-tokens", max_tokens, "only the first of the text; 0 = all")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    app.add_option("--window", window,
+                   "memory begins anew every so many tokens, as in training; 0 = it is carried through the text")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    app.add_option("--saturated", saturated, "a neuron is saturated when it fires in at least this share of the tokens")
+        ->capture_default_str()
+        ->check(finite_range(0.0, 1.0));
+    app.add_flag("--json", json, "print one JSON object");
+    app.add_option("--csv", csv, "folder for sites.csv, neurons.csv, intervals.csv and places.csv");
     add_force_flag(app, force);
-    app.add("--plot", plot, "folder for layers.svg, neurons.svg, intervals.svg and places.svg");
+    app.add_option("--plot", plot, "folder for layers.svg, neurons.svg, intervals.svg and places.svg");
   }
 
   std::filesystem::path folder;
@@ -105,7 +105,7 @@ int run(const SpikesFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_spikes(Flags& app) {
+std::function<int()> add_spikes(CLI::App& app) {
   app.footer(
       "Runs the model over a text and counts what every neuron does: how often it fires, how long it rests, whether it "
       "is dead or\n"

@@ -6,9 +6,8 @@
 #include <cstdio>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/text/utf8.h"
 #include "spikegpt/core/plain_text.h"
-#include "spikegpt/data/text_corpus.h"
+#include "spikegpt/text/utf8.h"
 
 namespace spikegpt::cli {
 
@@ -39,8 +38,9 @@ std::vector<TokenId> parse_token_ids(const std::string& where, std::string_view 
 void warn_of_unknown(const std::string& where, const Unknowns& unknowns, const Tokenizer& tokenizer) {
   if (unknowns.count == 0) return;
   const auto token = tokenizer.stand_in();
-  fmt::print(stderr, "spikegpt: {} has {}, {}\n", where, unknowns.describe(),
-             token ? fmt::format("replaced by \"{}\"", displayable(tokenizer.token_bytes(*token))) : "left out");
+  fmt::print(
+      stderr, "spikegpt: {} has {}, {}\n", where, unknowns.describe(),
+      token ? fmt::format("replaced by \"{}\"", displayable(tokenizer.token_bytes(*token))) : "left out");
 }
 
 std::string part_name(const std::filesystem::path& source, const EncodedFile& text, std::int64_t most_tokens,

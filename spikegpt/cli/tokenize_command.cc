@@ -109,11 +109,11 @@ int train_tokenizer(const TokenizerTrainFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_tokenize(Flags& app) {
+std::function<int()> add_tokenize(CLI::App& app) {
   auto flags = std::make_shared<TokenizeFlags>();
-  app.add("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model").required();
-  app.add("sources", flags->sources, "text, folders of text, JSON lines; without: standard input");
-  app.add("--out", flags->out, "write OUT.bin and OUT.idx (MMIDIDX) for training");
+  app.add_option("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model")->required();
+  app.add_option("sources", flags->sources, "text, folders of text, JSON lines; without: standard input");
+  app.add_option("--out", flags->out, "write OUT.bin and OUT.idx (MMIDIDX) for training");
   add_force_flag(app, flags->force);
   app.footer(
       "Without --out the ids of one text are printed. Examples:\n"
@@ -129,10 +129,10 @@ std::function<int()> add_tokenize(Flags& app) {
   };
 }
 
-std::function<int()> add_detokenize(Flags& app) {
+std::function<int()> add_detokenize(CLI::App& app) {
   auto flags = std::make_shared<TokenizeFlags>();
-  app.add("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model").required();
-  app.add("ids", flags->out, "file of token ids; without: standard input");
+  app.add_option("tokenizer", flags->tokenizer, "tokenizer.json, vocab.json, or the folder of a model")->required();
+  app.add_option("ids", flags->out, "file of token ids; without: standard input");
   app.footer("Example:\n  echo \"12092 1533\" | spikegpt detokenize 20B_tokenizer.json");
   return [flags] {
     const auto tokenizer = load_tokenizer(flags->tokenizer);
@@ -143,15 +143,17 @@ std::function<int()> add_detokenize(Flags& app) {
   };
 }
 
-std::function<int()> add_tokenizer(Flags& app) {
-  Flags train = app.subcommand("train", "learn a byte-level BPE from text");
+std::function<int()> add_tokenizer(CLI::App& app) {
+  app.require_subcommand(1);
+  CLI::App* train = app.add_subcommand("train", "learn a byte-level BPE from text");
   auto flags = std::make_shared<TokenizerTrainFlags>();
-  train.add("--data", flags->sources, "text, folders of text, JSON lines").required();
-  train.add("--vocab-size", flags->options.vocab_size, "tokens in all").show_default();
-  train.add("--min-frequency", flags->options.min_frequency, "rarer pairs are not merged").show_default();
-  train.add("--out", flags->out, "tokenizer.json to write").required();
-  add_force_flag(train, flags->force);
-  train.footer("Example:\n  spikegpt tokenizer train --data corpus.txt --vocab-size 8192 --out tokenizer.json");
+  train->add_option("--data", flags->sources, "text, folders of text, JSON lines")->required();
+  train->add_option("--vocab-size", flags->options.vocab_size, "tokens in all")->capture_default_str();
+  train->add_option("--min-frequency", flags->options.min_frequency, "rarer pairs are not merged")
+      ->capture_default_str();
+  train->add_option("--out", flags->out, "tokenizer.json to write")->required();
+  add_force_flag(*train, flags->force);
+  train->footer("Example:\n  spikegpt tokenizer train --data corpus.txt --vocab-size 8192 --out tokenizer.json");
   return [flags] { return train_tokenizer(*flags); };
 }
 

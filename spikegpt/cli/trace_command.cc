@@ -17,22 +17,23 @@ namespace spikegpt::cli {
 namespace {
 
 struct TraceFlags {
-  explicit TraceFlags(Flags& app) {
-    app.add("model", folder, "folder of the model").required();
-    app.add("--tokens", tokens, "token ids, as 5,17,3; @FILE reads them from a file");
-    app.add("--prompt", prompt, "text instead of token ids");
-    app.add("--targets", targets, "the token after each, as ids: adds the loss and all gradients");
-    Flags files = app.group_with_one_of("Files", "at least one of them");
-    files.add("--out", out, "safetensors file to write");
-    files.add("--raster", raster, "picture of every spike, neurons over tokens: a .svg or .png file");
-    files.add("--profile", profile, "picture of the firing rate of every layer and site: a .svg or .png file");
-    app.add("--layers", layers, "only these layers in the raster, as 0,3,11").separated_by(',');
-    app.add("--site", site, "only this site in the raster, such as lif1 (the names of --out)");
-    app.add("--neurons", neurons, "only these neurons of every site in the raster, as 0:256");
-    app.add_switch("--published-rescale", published_rescale,
-                   "as the published inference script: halve the stream every 6 blocks, for comparison");
+  explicit TraceFlags(CLI::App& app) {
+    app.add_option("model", folder, "folder of the model")->required();
+    app.add_option("--tokens", tokens, "token ids, as 5,17,3; @FILE reads them from a file");
+    app.add_option("--prompt", prompt, "text instead of token ids");
+    app.add_option("--targets", targets, "the token after each, as ids: adds the loss and all gradients");
+    CLI::App* const files = app.add_option_group("Files", "at least one of them");
+    files->add_option("--out", out, "safetensors file to write");
+    files->add_option("--raster", raster, "picture of every spike, neurons over tokens: a .svg or .png file");
+    files->add_option("--profile", profile, "picture of the firing rate of every layer and site: a .svg or .png file");
+    files->require_option(1, 3);
+    app.add_option("--layers", layers, "only these layers in the raster, as 0,3,11")->delimiter(',');
+    app.add_option("--site", site, "only this site in the raster, such as lif1 (the names of --out)");
+    app.add_option("--neurons", neurons, "only these neurons of every site in the raster, as 0:256");
+    app.add_flag("--published-rescale", published_rescale,
+                 "as the published inference script: halve the stream every 6 blocks, for comparison");
     add_force_flag(app, force);
-    app.add_switch("--l2wrap", l2wrap, "add the training term of SPEC.md 6 to the gradients");
+    app.add_flag("--l2wrap", l2wrap, "add the training term of SPEC.md 6 to the gradients");
   }
   std::filesystem::path folder;
   std::string tokens;
@@ -171,7 +172,7 @@ int trace(const TraceFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_trace(Flags& app) {
+std::function<int()> add_trace(CLI::App& app) {
   app.footer(
       "Writes logits, \"spikes.*\" (0 or 1; whole numbers where the model has more) and \"membrane.*\" (potential "
       "before the reset) of every neuron at\n"

@@ -133,7 +133,7 @@ int train(const TrainFlags& flags) {
 
 }  // namespace
 
-std::function<int()> add_train(Flags& app) {
+std::function<int()> add_train(CLI::App& app) {
   app.footer(
       "Flags win over --config, which wins over --preset. Examples:\n"
       "  spikegpt train --data book.txt --out my-model --preset tiny --minutes 3\n"

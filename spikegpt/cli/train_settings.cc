@@ -31,15 +31,16 @@ void check_keys(const Json& all, const std::string& where) {
 
 }  // namespace
 
-TrainFlags::TrainFlags(Flags& app) : run_(app, "Data"), model_(app, "Model", {"vocab_size"}), train_(app, "Training") {
-  app.add("--out", out_, "folder for the model, its checkpoints and metrics.jsonl").required();
-  app.add("--config", config_path_, "TOML file with any of these flags as keys");
-  app.add("--preset", preset_, "named size: see spikegpt inspect --presets");
-  app.add_switch("--resume", resume_, "go on with the run in --out as if it had never stopped");
-  app.add_switch("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
-  app.add("--patience", patience_, "under mpirun: seconds without a sign of life until a process counts as lost")
-      .between(1.0, 1e6);
-  app.add("--sample-prompt", sample_prompt_, "what the sample texts begin with");
+TrainFlags::TrainFlags(CLI::App& app)
+    : run_(app, "Data"), model_(app, "Model", {"vocab_size"}), train_(app, "Training") {
+  app.add_option("--out", out_, "folder for the model, its checkpoints and metrics.jsonl")->required();
+  app.add_option("--config", config_path_, "TOML file with any of these flags as keys");
+  app.add_option("--preset", preset_, "named size: see spikegpt inspect --presets");
+  app.add_flag("--resume", resume_, "go on with the run in --out as if it had never stopped");
+  app.add_flag("--dry-run", dry_run_, "only say what memory, disk and time the run would take");
+  app.add_option("--patience", patience_, "under mpirun: seconds without a sign of life until a process counts as lost")
+      ->check(finite_range(1.0, 1e6));
+  app.add_option("--sample-prompt", sample_prompt_, "what the sample texts begin with");
 }
 
 Json TrainFlags::config_file() const {

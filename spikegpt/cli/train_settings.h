@@ -1,6 +1,7 @@
 // Everything `spikegpt train` is told: by preset, configuration file, flags, and the folder it goes on in.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -38,7 +39,7 @@ struct TrainSettings {
 // The flags of `spikegpt train`, in the order in which they win: flag, configuration file, preset, default.
 class TrainFlags {
  public:
-  explicit TrainFlags(Flags& app);
+  explicit TrainFlags(CLI::App& app);
 
   const std::filesystem::path& out() const { return out_; }
   bool resume() const { return resume_; }

@@ -69,7 +69,8 @@ class Input {
 std::size_t largest_text() {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) / 8 : SIZE_MAX;
+  return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) / 8
+                               : SIZE_MAX;
 }
 
 }  // namespace
@@ -85,8 +86,9 @@ std::string read_whole_input(const std::filesystem::path& path) {
     if (count == 0) break;
     filled += count;
     if (filled > largest) {
-      throw Error(ErrorKind::kMemory, "{} has no end after {} MB, more than this machine has memory for; give less",
-                  input.name(), filled >> 20);
+      throw Error(ErrorKind::kMemory,
+                  "{} has no end after {} MB, more than this machine has memory for; give less", input.name(),
+                  filled >> 20);
     }
   }
   text.resize(filled);

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cstring>
 
-#include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/model/safetensors.h"
@@ -63,7 +62,7 @@ std::string bytes_at(const WeightFile& file, const std::string& name) {
 SamplerConfig sampler_at(const WeightFile& file) {
   SamplerConfig config;
   const std::string where = file.path().string() + ": sampler";
-  const Json json = parse_bounded_json(file.metadata_at("sampler", kMadeBy));
+  const Json json = Json::parse(file.metadata_at("sampler", kMadeBy), nullptr, false);
   if (!json.is_object()) refuse(file, "sampler is no JSON object");
   read_fields(json, where, config);
   try {

@@ -63,11 +63,13 @@ TEST_F(OutputsTest, FilesOfAnotherKindAreKept) {
   expect_untouched("notes.txt", {"report", "model", "--out", "notes.txt"}, {"--force"});
   expect_untouched("notes.bin", {"tokenize", "model", "text.txt", "--out", "notes"}, {"notes.bin", "--force"});
   expect_untouched("notes.txt", {"generate", "model", "--prompt", "a", "--save-state", "notes.txt"}, {"--force"});
-  expect_untouched("notes.txt", {"tokenizer", "train", "--data", "text.txt", "--vocab-size", "260", "--out", "notes.txt"},
+  expect_untouched("notes.txt",
+                   {"tokenizer", "train", "--data", "text.txt", "--vocab-size", "260", "--out", "notes.txt"},
                    {"--force"});
   // What the same command wrote is written anew; anything else for --force, but never a model.
   for (int i = 0; i < 2; ++i) {
-    expect_success(run({"trace", "model", "--prompt", "a", "--out", "trace", "--raster", "a.svg", "--profile", "b.png"}));
+    expect_success(
+        run({"trace", "model", "--prompt", "a", "--out", "trace", "--raster", "a.svg", "--profile", "b.png"}));
     expect_success(run({"report", "model"}));
     expect_success(run({"generate", "model", "--prompt", "a", "--tokens", "2", "--save-state", "state"}));
     expect_success(run({"spikes", "model", "--data", "text.txt", "--max-tokens", "50", "--csv", "s", "--plot", "s"}));
@@ -94,8 +96,8 @@ TEST_F(OutputsTest, FoldersThatHoldSomethingElseAreKept) {
   expect_untouched("model/train.json", {"compare", "--data", "text.txt", "--out", "model"}, {"already holds a model"});
   std::filesystem::create_directory(at("other"));
   write("other/tokenizer.json", "{\"my\": \"tokenizer\"}");
-  for (const Args& args : {Args{"convert", "model/model.safetensors", "other"}, Args{"quantize", "model", "other"},
-                           train_args("other")}) {
+  for (const Args& args :
+       {Args{"convert", "model/model.safetensors", "other"}, Args{"quantize", "model", "other"}, train_args("other")}) {
     expect_untouched("other/tokenizer.json", args, {"other already holds another tokenizer.json"});
   }
   // The classifier goes on in its own folder, and other files beside it do not matter.
@@ -118,7 +120,8 @@ TEST_F(OutputsTest, NothingIsWrittenIntoAFolderOfTexts) {
   for (const char* out : {"texts/run", "texts", "texts/deep/run", "texts/../texts/run"}) {
     expect_refused(run(train_on(out)), 1, {"inside texts"});
   }
-  expect_refused(run({"tokenize", "texts/a.txt", "texts", "--out", "texts/all"}), 1, {});
+  make_model("model");
+  expect_refused(run({"tokenize", "model", "texts", "--out", "texts/all"}), 1, {"inside texts"});
   expect_refused(run({"tokenizer", "train", "--data", "texts", "--out", "texts/tokenizer.json"}), 1, {"inside texts"});
   expect_refused(run({"compare", "--data", "texts", "--out", "texts/compared"}), 1, {"inside texts"});
   EXPECT_EQ(content_of(at("texts")).size(), 1u);
