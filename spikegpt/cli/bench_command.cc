@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "spikegpt/cli/bench_decode.h"
@@ -108,8 +109,13 @@ std::vector<WeightType> types_of(const BenchFlags& flags) {
   return {WeightType::kF32, WeightType::kBf16, WeightType::kInt8, WeightType::kInt4};
 }
 
-void bench_decoding(const BenchFlags& flags, Json& json) {
-  const ModelConfig config = model_of(flags, "event");
+bool steps_tokens(const BenchFlags& flags) {
+  return flags.wants("decode") || flags.wants("prefill") || flags.wants("stream");
+}
+
+// `model` is the one to step through, if any bench does.
+void bench_decoding(const BenchFlags& flags, const ModelConfig& config, const std::optional<DecodeModel>& model,
+                    Json& json) {
   const std::vector<WeightType> types = types_of(flags);
   const auto show = [&](const char* key, const Json& rows, void (*print)(const Json&)) {
     json[key] = rows;
@@ -120,15 +126,14 @@ void bench_decoding(const BenchFlags& flags, Json& json) {
     if (!flags.plot.empty())
       write_text_atomically(flags.plot, events_chart(json["events"]).draw(plot_format(flags.plot)));
   }
-  if (!flags.wants("decode") && !flags.wants("prefill") && !flags.wants("stream")) return;
-  const DecodeModel model = decode_model(config, {flags.folder, flags.data, flags.rate});
+  if (!model) return;
   if (!flags.json) {
-    fmt::print("decoding {} {} x {}, V = {}\n", model.config.arch, model.config.n_layer, model.config.n_embd,
-               model.config.vocab_size);
+    fmt::print("decoding {} {} x {}, V = {}\n", model->config.arch, model->config.n_layer, model->config.n_embd,
+               model->config.vocab_size);
   }
-  if (flags.wants("decode")) show("decode", bench_decode(model, types), print_decode);
-  if (flags.wants("prefill")) show("prefill", bench_prefill(model, types), print_prefill);
-  if (flags.wants("stream")) show("stream", bench_stream(model, types.back(), flags.tokens), print_stream);
+  if (flags.wants("decode")) show("decode", bench_decode(*model, types), print_decode);
+  if (flags.wants("prefill")) show("prefill", bench_prefill(*model, types), print_prefill);
+  if (flags.wants("stream")) show("stream", bench_stream(*model, types.back(), flags.tokens), print_stream);
 }
 
 int bench(const BenchFlags& flags) {
@@ -137,15 +142,18 @@ int bench(const BenchFlags& flags) {
   Json json;
   json["simd"] = simd_target();
   json["threads"] = thread_count();
-  if (flags.wants("train"))
-    json["train"] = bench_train(train_bench(flags, config));  // refuses a baseline that cannot run
+  // Whatever is refused is refused before anything is printed.
+  const ModelConfig stepped = model_of(flags, "event");
+  std::optional<DecodeModel> model;
+  if (steps_tokens(flags)) model = decode_model(stepped, {flags.folder, flags.data, flags.rate});
+  if (flags.wants("train")) json["train"] = bench_train(train_bench(flags, config));
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
   if (flags.wants("train") && !flags.json) print_train(json["train"]);
   if (flags.wants("kernels")) {
     json["kernels"] = bench_kernels(config, flags.batch_size, gemm_precision(flags.precision));
     if (!flags.json) print_kernels(json["kernels"]);
   }
-  bench_decoding(flags, json);
+  bench_decoding(flags, stepped, model, json);
   if (flags.json) fmt::print("{}\n", json_text(json, 2));
   return 0;
 }

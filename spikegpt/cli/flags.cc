@@ -27,7 +27,8 @@ std::string read_number(const std::string& word, Number& value) {
   if (kWhole) {
     return fmt::format("expected a whole number from {} to {}, found \"{}\"", Limits::min(), Limits::max(), word);
   }
-  return fmt::format("expected a finite number, found \"{}\"", word);
+  const bool number = failure == std::errc() && stop == end;
+  return fmt::format("expected a {}number, found \"{}\"", number ? "finite " : "", word);
 }
 
 // `read` puts a word into the variable and returns what is wrong with it, or "".

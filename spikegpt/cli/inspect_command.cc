@@ -7,6 +7,7 @@
 #include "spikegpt/cli/progress.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
+#include "spikegpt/infer/open_model.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/recurrent_state.h"
 #include "spikegpt/model/spike_sites.h"
@@ -95,11 +96,37 @@ void print_json(const StoredModel& model, const ParameterLayout& layout) {
   fmt::print("{}\n", json_text(json, 2));
 }
 
-void print_table(const StoredModel& model, const ParameterLayout& layout) {
+void print_configuration(const ModelConfig& config) {
   fmt::print("configuration\n");
-  ModelConfig::visit(model.config, [](const char* key, const auto& field, const char* help) {
+  ModelConfig::visit(config, [](const char* key, const auto& field, const char* help) {
     fmt::print("  {:<17} {:<12} {}\n", key, detail::to_json_value(field).dump(), help);
   });
+}
+
+// What `quantize` made: its weights are for decoding only.
+int inspect_packed(const InspectFlags& flags) {
+  const PackedModel model = open_model(flags.folder);
+  const std::size_t state = RecurrentState(model.config(), 1).size_in_bytes();
+  if (flags.json) {
+    const Json json = {{"config", fields_to_json(model.config())},
+                       {"packed", name_of(model.type())},
+                       {"packed_bytes", model.size_in_bytes()},
+                       {"state_bytes", state}};
+    fmt::print("{}\n", json_text(json, 2));
+    return 0;
+  }
+  const auto tokenizer = load_tokenizer(flags.folder, model.config().vocab_size);
+  fmt::print("{}: arch {}, packed for decoding in {}, tokenizer {} ({} tokens)\n\n", flags.folder.string(),
+             model.config().arch, name_of(model.type()), tokenizer->kind(), tokenizer->vocab_size());
+  print_configuration(model.config());
+  fmt::print("\npacked        {:>12}  bytes; the parameters are in the folder that it was made of\n",
+             model.size_in_bytes());
+  fmt::print("state         {:>12}  bytes per text, whatever its length\n", state);
+  return 0;
+}
+
+void print_table(const StoredModel& model, const ParameterLayout& layout) {
+  print_configuration(model.config);
   fmt::print("\n{:<34} {:<16} {:>12} {:>10} {:>10}\n", "parameter", "shape", "size", "mean", "std");
   for (const ParameterInfo& info : layout.infos()) {
     const Summary summary = summarise(model.parameters.data() + info.offset, info.size);
@@ -121,6 +148,7 @@ int inspect(const InspectFlags& flags) {
   if (flags.folder.empty()) {
     throw Error(ErrorKind::kInvalidArgument, "expected the folder of a model, or --presets");
   }
+  if (is_packed_folder(flags.folder)) return inspect_packed(flags);
   const StoredModel model = load_model(flags.folder);
   const ParameterLayout layout(model.config);
   if (flags.json) {

@@ -59,7 +59,6 @@ int report(const ReportFlags& flags) {
                 flags.folders.size());
   }
   const std::filesystem::path out = flags.out.empty() ? flags.folders[0] / "report.html" : flags.out;
-  refuse_other_file(out, kPageMark, flags.force);
   std::vector<ReportedRun> runs;
   for (const auto& folder : flags.folders) {
     ReportedRun run;
@@ -70,6 +69,7 @@ int report(const ReportFlags& flags) {
     run.parameters = parameters_of(run.log.settings);
     runs.push_back(std::move(run));
   }
+  refuse_other_file(out, kPageMark, flags.force);
   write_text_atomically(out, run_page(runs));
   fmt::print("{}\n", out.string());
   return 0;

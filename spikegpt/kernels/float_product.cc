@@ -23,7 +23,7 @@ constexpr std::int64_t kBlockK = 256;     // a panel of so many rows fills half 
 constexpr std::int64_t kBlockRows = 192;  // of the left operand: with kBlockK they stay in the second level
 constexpr std::int64_t kRowUnit = 48;     // whole tiles of every instruction set
 constexpr std::int64_t kMostTileColumns = 2 * kPanelColumns;
-constexpr std::int64_t kTaskSide = 512;   // most rows and columns of a gradient that one task computes
+constexpr std::int64_t kTaskSide = 512;  // most rows and columns of a gradient that one task computes
 
 // What becomes of a finished block of sums.
 enum class Store : std::uint8_t {
@@ -35,8 +35,8 @@ enum class Store : std::uint8_t {
 struct FloatBlock {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  std::int64_t depth = 0;  // at most kBlockK
-  const float* a = nullptr;  // packed: [tiles, depth, rows of a tile]
+  std::int64_t depth = 0;         // at most kBlockK
+  const float* a = nullptr;       // packed: [tiles, depth, rows of a tile]
   const float* panels = nullptr;  // first panel
   std::int64_t panel_stride = 0;  // floats from panel to panel
   float* c = nullptr;
@@ -58,9 +58,39 @@ HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Vectors of floats. Highway's smallest set for x86 has none, though every such CPU has vectors of four.
+#if HWY_TARGET == HWY_SCALAR
+using FloatVector = float __attribute__((vector_size(16)));
+constexpr std::int64_t kLanes = 4;
+SPIKEGPT_INLINE FloatVector broadcast(float x) { return FloatVector{x, x, x, x}; }
+SPIKEGPT_INLINE FloatVector load(const float* from) {
+  FloatVector x;
+  std::memcpy(&x, from, sizeof(x));
+  return x;
+}
+SPIKEGPT_INLINE void store(FloatVector x, float* to) { std::memcpy(to, &x, sizeof(x)); }
+SPIKEGPT_INLINE FloatVector add(FloatVector a, FloatVector b) { return a + b; }
+SPIKEGPT_INLINE FloatVector multiply_add(FloatVector a, FloatVector b, FloatVector sum) { return a * b + sum; }
+SPIKEGPT_INLINE FloatVector squared_relu(FloatVector x) {
+  const FloatVector positive = x > 0.0f ? x : broadcast(0.0f);
+  return positive * positive;
+}
+#else
 using Floats = hn::ScalableTag<float>;
 using FloatVector = hn::Vec<Floats>;
-constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_MAX_BYTES / sizeof(float));
+constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(Floats()));
+SPIKEGPT_INLINE FloatVector broadcast(float x) { return hn::Set(Floats(), x); }
+SPIKEGPT_INLINE FloatVector load(const float* from) { return hn::LoadU(Floats(), from); }
+SPIKEGPT_INLINE void store(FloatVector x, float* to) { hn::StoreU(x, Floats(), to); }
+SPIKEGPT_INLINE FloatVector add(FloatVector a, FloatVector b) { return hn::Add(a, b); }
+SPIKEGPT_INLINE FloatVector multiply_add(FloatVector a, FloatVector b, FloatVector sum) {
+  return hn::MulAdd(a, b, sum);
+}
+SPIKEGPT_INLINE FloatVector squared_relu(FloatVector x) {
+  const FloatVector positive = hn::Max(x, hn::Zero(Floats()));
+  return hn::Mul(positive, positive);
+}
+#endif
 
 // A tile of c stays in registers while a block of k passes: as many rows as leave room for the operands.
 #if HWY_TARGET == HWY_AVX3
@@ -83,23 +113,22 @@ using TileSums = FloatVector[kTileRows][kVectors];
 // sums = the tile `a` [depth, kTileRows] times the panels at `b`.
 SPIKEGPT_INLINE void sum_tile(std::int64_t depth, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b,
                               std::int64_t panel_stride, TileSums& sums) {
-  const Floats d;
 #pragma GCC unroll 16
   for (auto& row : sums) {
 #pragma GCC unroll 16
-    for (FloatVector& sum : row) sum = hn::Zero(d);
+    for (FloatVector& sum : row) sum = broadcast(0.0f);
   }
   for (std::int64_t k = 0; k < depth; ++k) {
     FloatVector columns[kVectors];
 #pragma GCC unroll 16
     for (std::int64_t v = 0; v < kVectors; ++v) {
-      columns[v] = hn::LoadU(d, b + v / kVectorsPerPanel * panel_stride + v % kVectorsPerPanel * kLanes);
+      columns[v] = load(b + v / kVectorsPerPanel * panel_stride + v % kVectorsPerPanel * kLanes);
     }
 #pragma GCC unroll 16
     for (std::int64_t row = 0; row < kTileRows; ++row) {
-      const FloatVector value = hn::Set(d, a[row]);
+      const FloatVector value = broadcast(a[row]);
 #pragma GCC unroll 16
-      for (std::int64_t v = 0; v < kVectors; ++v) sums[row][v] = hn::MulAdd(value, columns[v], sums[row][v]);
+      for (std::int64_t v = 0; v < kVectors; ++v) sums[row][v] = multiply_add(value, columns[v], sums[row][v]);
     }
     a += kTileRows;
     b += kPanelColumns;
@@ -107,21 +136,18 @@ SPIKEGPT_INLINE void sum_tile(std::int64_t depth, const float* HWY_RESTRICT a, c
 }
 
 SPIKEGPT_INLINE FloatVector finished(FloatVector sum, Epilogue epilogue) {
-  if (epilogue == Epilogue::kNone) return sum;
-  const FloatVector positive = hn::Max(sum, hn::Zero(Floats()));
-  return hn::Mul(positive, positive);
+  return epilogue == Epilogue::kNone ? sum : squared_relu(sum);
 }
 
 // A whole tile, straight to its place.
 SPIKEGPT_INLINE void store_tile(const FloatBlock& block, float* c, const TileSums& sums) {
-  const Floats d;
 #pragma GCC unroll 16
   for (std::int64_t row = 0; row < kTileRows; ++row) {
 #pragma GCC unroll 16
     for (std::int64_t v = 0; v < kVectors; ++v) {
       float* const to = c + row * block.c_stride + v * kLanes;
-      const FloatVector sum = block.store == Store::kAdd ? hn::Add(hn::LoadU(d, to), sums[row][v]) : sums[row][v];
-      hn::StoreU(finished(sum, block.epilogue), d, to);
+      const FloatVector sum = block.store == Store::kAdd ? add(load(to), sums[row][v]) : sums[row][v];
+      store(finished(sum, block.epilogue), to);
     }
   }
 }
@@ -138,7 +164,6 @@ static void store_part(const FloatBlock& block, std::int64_t rows, std::int64_t 
 }
 
 SPIKEGPT_INLINE void multiply_tile(const FloatBlock& block, std::int64_t row, std::int64_t column) {
-  const Floats d;
   const float* const a = block.a + row * block.depth;
   const float* const b = block.panels + column / kPanelColumns * block.panel_stride;
   float* const c = block.c + row * block.c_stride + column;
@@ -152,7 +177,7 @@ SPIKEGPT_INLINE void multiply_tile(const FloatBlock& block, std::int64_t row, st
 #pragma GCC unroll 16
   for (std::int64_t r = 0; r < kTileRows; ++r) {
 #pragma GCC unroll 16
-    for (std::int64_t v = 0; v < kVectors; ++v) hn::StoreU(sums[r][v], d, part + r * kTileColumns + v * kLanes);
+    for (std::int64_t v = 0; v < kVectors; ++v) store(sums[r][v], part + r * kTileColumns + v * kLanes);
   }
   store_part(block, rows, columns, part, c);
 }

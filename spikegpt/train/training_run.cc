@@ -248,6 +248,15 @@ void TrainingRun::roll_back(const Error& cause) {
 }
 
 RunOutcome TrainingRun::run(const std::atomic<bool>& stop, TrainingObserver& observer) {
+  try {
+    return train(stop, observer);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kNotFound) lock_->check_folder();
+    throw;
+  }
+}
+
+RunOutcome TrainingRun::train(const std::atomic<bool>& stop, TrainingObserver& observer) {
   const TrainConfig& train = setup_.train;
   RunOutcome outcome;
   const SessionRecord session = this_session(name_of(gemm_precision(train.precision)));

@@ -65,6 +65,7 @@ class TrainingRun {
   ~TrainingRun();
 
   // Trains until the end or until `stop` becomes true; saves either way. Throws Error; what was saved before stays.
+  // When the folder has gone meanwhile, that is what the Error says.
   RunOutcome run(const std::atomic<bool>& stop, TrainingObserver& observer);
 
   Trainer& trainer() noexcept { return *trainer_; }
@@ -82,6 +83,7 @@ class TrainingRun {
   void save_as_model(const std::filesystem::path& folder);
   bool finished() const;
   double fraction() const;
+  RunOutcome train(const std::atomic<bool>& stop, TrainingObserver& observer);
   void step(TrainingObserver& observer);
   void roll_back(const Error& cause);
 

@@ -190,9 +190,9 @@ TEST_F(GenerateTest, ImpossibleValuesAreRefused) {
   };
   for (const Case& bad : std::initializer_list<Case>{{"--top-p", "0", 1, "above 0, at most 1"},
                                                      {"--top-p", "1.5", 1, "above 0, at most 1"},
-                                                     {"--top-p", "nan", 1, "above 0, at most 1"},
+                                                     {"--top-p", "nan", 2, "a finite number"},
                                                      {"--temperature", "-1", 1, "0 to 100"},
-                                                     {"--temperature", "nan", 1, "0 to 100"},
+                                                     {"--temperature", "nan", 2, "a finite number"},
                                                      {"--top-k", "-1", 1, "0 or more"},
                                                      {"--repetition-penalty", "0", 1, "positive"},
                                                      {"--repetition-window", "-5", 1, "0 or more"},

@@ -111,9 +111,10 @@ TEST_F(SettingsTest, FaultsOfAConfigurationFileAreNamedWithTheirPlace) {
   expect_refused(train_with("steps = 2\nsteps = 3\n"), 1, {"run.toml:2:", "steps"});
   expect_refused(train_with("a = 1\n[model]\nn_layer = 2\n"), 1, {"run.toml:2:1", "key = value"});
   expect_refused(train_with("n_layer = [2]\n"), 1, {"run.toml", "\"n_layer\"", "[2]", "type"});
-  expect_refused(train_with("\xff\xfe\x01"), 1, {"run.toml:1:1", "utf-8"});
-  expect_refused(train_with(small + "lr = nan\n"), 1, {"lr = nan", "positive"});
-  expect_refused(train_with(small + "minutes = inf\n"), 1, {"minutes = inf", "expected 0 to"});
+  expect_refused(train_with("\xff\xfe\x01"), 1, {"run.toml", "UTF-16", "odd number of bytes"});
+  expect_refused(train_with("\xff\x01"), 1, {"run.toml:1:1", "utf-8"});
+  expect_refused(train_with(small + "lr = nan\n"), 1, {"run.toml", "\"lr\"", "nan", "a finite number"});
+  expect_refused(train_with(small + "minutes = inf\n"), 1, {"run.toml", "\"minutes\"", "inf", "a finite number"});
   expect_refused(train_with(small + "vocab_size = 5\n"), 1, {"15 tokens", "vocabulary 5"});
   expect_no_model();
   expect_refused(run({"train", "--out", "model", "--config", "none.toml"}), 1, {"none.toml", "No such file"});

@@ -156,7 +156,8 @@ class TraceFaultTest : public SmallRuns {};
 
 TEST_F(TraceFaultTest, BadArgumentsAreRefusedAndNoFileIsWritten) {
   make_model("model");
-  write("earlier.safetensors", "an earlier trace");
+  expect_success(run({"trace", "model", "--tokens", "1", "--out", "earlier.safetensors"}));
+  const std::string earlier = read("earlier.safetensors");
   const auto trace = [&](const Args& more) {
     Args args = {"trace", "model", "--out", "earlier.safetensors"};
     args.insert(args.end(), more.begin(), more.end());
@@ -172,7 +173,7 @@ TEST_F(TraceFaultTest, BadArgumentsAreRefusedAndNoFileIsWritten) {
   expect_refused(trace({"--tokens", "1,2,3", "--targets", "1,2"}), 1, {"2 targets for 3 tokens"});
   expect_refused(trace({"--tokens", "1,2", "--targets", "1,77"}), 1, {"token 77", "vocabulary"});
   expect_refused(run({"trace", "model", "--tokens", "1"}), 2, {"--out"});
-  EXPECT_EQ(read("earlier.safetensors"), "an earlier trace");
+  EXPECT_EQ(read("earlier.safetensors"), earlier);
   expect_refused(run({"trace", "model", "--tokens", "1", "--out", "text.txt/trace"}), 1,
                  {"text.txt/trace", "Not a directory"});
 }
