@@ -39,16 +39,51 @@ prepare_out() {
   echo 'Made by scripts/demo.sh, which replaces this folder each time it runs.' >"$out/$mark"
 }
 
+# Characters that a model must have read before it spells real words, and steps below which it does not.
+enough_tokens=1000000
+enough_steps=700
+batch=4
+window=128
+
+# Sets `size` to the largest model that reads enough in the time there is, by the speed of a few steps here.
+choose_size() {
+  local speed
+  speed=$("$program" bench train --arch "$arch" --preset tiny --vocab-size 100 --batch-size $batch \
+    --ctx-len $window --steps 3 --json | sed -n 's/^ *"tokens_per_second": *\([0-9]*\).*/\1/p' | head -n 1)
+  tokens=$(awk -v s="${speed:-1000}" -v m="$minutes" 'BEGIN { printf "%d", 55 * s * m }')
+  # A model of 3 x 160 learns about 3 times as fast as one of 4 x 256, one of 2 x 96 about 10 times.
+  if ((tokens >= enough_tokens)); then
+    size=(--n-layer 4 --n-embd 256)
+  elif ((tokens * 3 >= enough_tokens)); then
+    size=(--n-layer 3 --n-embd 160)
+    tokens=$((tokens * 3))
+  else
+    size=(--n-layer 2 --n-embd 96)
+    tokens=$((tokens * 10))
+  fi
+  steps=$((tokens / (batch * window) + 1))
+}
+
 # Ctrl-C ends the training, which saves what it has; the demo goes on with that.
 train() {
   local status=0 interrupted=no
   trap 'interrupted=yes' INT
-  "$program" train --data "$text" --out "$out" --arch "$arch" --preset tiny --tokenizer chars \
-    --lr 2e-3 --minutes "$minutes" --sample-prompt "$prompt" || status=$?
+  "$program" train --data "$text" --out "$out" --arch "$arch" --tokenizer chars "${size[@]}" --ctx-len $window \
+    --batch-size $batch --lr 2e-3 --minutes "$minutes" --eval-every $((steps / 4 + 1)) --eval-tokens 8192 \
+    --sample-prompt "$prompt" || status=$?
   trap - INT
   if ((status != 0)); then
     [[ $interrupted == yes && -e $out/model.safetensors ]] || exit "$status"
     say "stopped early; going on with what it learned so far"
+  fi
+}
+
+# A model that made too few steps writes noise: say why.
+say_if_too_few() {
+  local done
+  done=$(sed -n 's/.*"step":\([0-9]*\).*/\1/p' "$out/metrics.jsonl" | tail -n 1)
+  if ((${done:-0} < enough_steps)); then
+    say "only ${done:-0} steps were made, too few for real words: this machine is slow or busy. Try MINUTES=10 make demo"
   fi
 }
 
@@ -109,11 +144,15 @@ fi
 printf -v text_quoted %q "$text"
 printf -v out_quoted %q "$out"
 
-say "training a small '$arch' model for $minutes minutes on $text ($(wc -c <"$text") bytes); Ctrl-C stops early"
+say "measuring how fast this machine learns, for a model that suits it (seconds)"
 prepare_out
+choose_size
+say "training an '$arch' model (${size[*]}) for $minutes minutes on $text ($(wc -c <"$text") bytes),
+   about $steps steps; Ctrl-C stops early"
 train
 
 say "now it writes, beginning with \"$prompt\""
 "$program" generate "$out" --prompt="$prompt" --tokens 400
 echo
+say_if_too_few
 say_what_next
