@@ -12,7 +12,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   SpikeScanForward<A> scan;
   scan.current = layer.current;
   scan.gain = layer.gain;
-  if (!pass.leaks.empty()) scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
+  if (!pass.leaks.empty()) scan.learned.values = pass.leaks[static_cast<std::size_t>(layer.site)];
   scan.spikes = layer.spikes;
   scan.distance = layer.distance;
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
@@ -36,8 +36,8 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   scan.d_current = layer.d_current;
   scan.d_gain = layer.d_gain;
   if (!pass.leaks.empty()) {
-    scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
-    scan.d_leak = pass.d_leaks[static_cast<std::size_t>(layer.site)];
+    scan.learned.values = pass.leaks[static_cast<std::size_t>(layer.site)];
+    scan.d_learned = pass.d_leaks[static_cast<std::size_t>(layer.site)];
     if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   }
   scan.activity_cost = pass.activity_cost;
