@@ -21,6 +21,11 @@ Json to_json(const std::filesystem::path& path, const toml::node& node) {
     for (const toml::node& item : *array) list.push_back(to_json(path, item));
     return list;
   }
+  if (const auto* table = node.as_table()) {
+    Json object = Json::object();
+    for (const auto& [key, item] : *table) object[std::string(key.str())] = to_json(path, item);
+    return object;
+  }
   const auto& where = node.source().begin;
   throw Error(ErrorKind::kInvalidArgument,
               "{}:{}:{}: expected key = value with a number, true, false, a string, or a list of them", path.string(),
