@@ -61,8 +61,9 @@ void refuse_other_file(const fs::path& file, std::string_view mark, bool force) 
   const fs::path target = output_file(file);
   std::error_code absent;
   if (target.has_parent_path() && !fs::is_directory(target.parent_path(), absent)) {
-    throw Error(ErrorKind::kIo, "cannot create {}: there is no folder {}", file.string(),
-                target.parent_path().string());
+    const std::string parent = target.parent_path().string();
+    throw Error(ErrorKind::kIo, "cannot create {}: {}", file.string(),
+                fs::exists(parent, absent) ? parent + " is not a folder" : "there is no folder " + parent);
   }
   const std::uintmax_t size = fs::file_size(target, absent);
   if (absent || size == 0) return;

@@ -142,7 +142,6 @@ TEST_F(SettingsTest, ImpossibleValuesNameTheKeyAndWhatIsExpected) {
                                    {"--alpha", "0", {"alpha = 0", "positive"}},
                                    {"--event-head", "true", {"event_head = true", "arch is event"}},
                                    {"--lr", "0", {"lr = 0", "positive"}},
-                                   {"--lr", "nan", {"lr = nan", "positive"}},
                                    {"--lr-final", "1", {"lr_final = 1", "0 to lr"}},
                                    {"--accumulate", "0", {"accumulate = 0", "1 to"}},
                                    {"--steps", "0", {"steps = 0", "at least 1"}},
@@ -154,8 +153,11 @@ TEST_F(SettingsTest, ImpossibleValuesNameTheKeyAndWhatIsExpected) {
     SCOPED_TRACE(bad.flag);
     expect_refused(run(train_args("model", {bad.flag, bad.value})), 1, bad.words);
   }
-  for (const auto& [flag, value] : {std::pair{"--n-layer", "0"},
-                                    {"--n-embd", "-4"},
+  expect_refused(run(train_args("model", {"--lr", "nan"})), 2, {"--lr", "a finite number", "\"nan\""});
+  // None is a model too: an embedding and a head.
+  expect_refused(run({"train", "--data", "text.txt", "--out", "model", "--n-layer", "-1"}), 1,
+                 {"n_layer = -1", "expected 0 to "});
+  for (const auto& [flag, value] : {std::pair{"--n-embd", "-4"},
                                     {"--ctx-len", "0"},
                                     {"--batch-size", "0"},
                                     {"--n-embd", "70000"}}) {

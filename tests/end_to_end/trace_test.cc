@@ -175,7 +175,7 @@ TEST_F(TraceFaultTest, BadArgumentsAreRefusedAndNoFileIsWritten) {
   expect_refused(run({"trace", "model", "--tokens", "1"}), 2, {"--out"});
   EXPECT_EQ(read("earlier.safetensors"), earlier);
   expect_refused(run({"trace", "model", "--tokens", "1", "--out", "text.txt/trace"}), 1,
-                 {"text.txt/trace", "Not a directory"});
+                 {"text.txt/trace", "text.txt is not a folder"});
 }
 
 }  // namespace
