@@ -1,5 +1,6 @@
 // fuzz_seeds FOLDER: a folder of valid files for each fuzzer, named as it is, and a few that are nearly
 // valid.
+#include <atomic>
 #include <fmt/format.h>
 
 #include <cstring>
@@ -8,6 +9,7 @@
 #include "spikegpt/data/indexed_dataset.h"
 #include "spikegpt/data/indexed_writer.h"
 #include "spikegpt/infer/session.h"
+#include "spikegpt/infer/state_file.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/safetensors.h"
 #include "spikegpt/text/char_tokenizer.h"
@@ -174,6 +176,12 @@ void add_models(const Seeds& seeds) {
   const std::vector<std::int32_t> tokens = {1, 2, 3};
   session.feed(tokens);
   save_state(seeds.path("state", "session"), model, session.state());
+  const auto tokenizer = make_tokenizer("chars", "abcde");
+  TextWriter writer(session, *tokenizer, {.sampler = {}, .stop = {"abc", "d"}, .on_token = {}});
+  const std::atomic<bool> never = false;
+  writer.give("abacad", never, [](const std::string&) {});
+  writer.write(5, never, [](const std::string&) {});
+  save_state(seeds.path("state", "text"), model, session.state(), writer.state());
 }
 
 void add_training(const Seeds& seeds) {
