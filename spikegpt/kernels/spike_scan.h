@@ -27,7 +27,7 @@ template <class A>
 struct SpikeScanForward {
   const A* current = nullptr;   // [B, T, C] input current
   const float* gain = nullptr;  // [C] multiplies the current; null = 1
-  LearnedValues learned;
+  LearnedValues learned = {};
   const float* membrane_in = nullptr;  // [states, B, C] before the first token, the potential first; null = at rest
   A* spikes = nullptr;                 // [B, T, C]
   A* distance = nullptr;               // [B, T, C] charged potential - threshold, for backward; may be null
@@ -49,7 +49,7 @@ struct SpikeScanBackward {
   const D* d_spikes = nullptr;  // [B, T, C]
   const A* current = nullptr;   // [B, T, C], needed with gain only
   const float* gain = nullptr;  // [C] or null
-  LearnedValues learned;
+  LearnedValues learned = {};
   const float* membrane_in = nullptr;     // [states, B, C] or null = at rest
   const float* d_membrane_out = nullptr;  // [states, B, C] or null = 0
   A* d_current = nullptr;                 // [B, T, C]; may be d_spikes where A = D
