@@ -16,15 +16,20 @@ namespace spikegpt::cli {
 namespace {
 
 // Model settings that would not make sense for all three, or that the data decide.
-const std::vector<std::string> kFixedModel = {
+std::vector<std::string> fixed_model() {
+  std::vector<std::string> keys = {
     "arch",         "vocab_size",    "binary_embedding", "event_head",     "published_rescale",
     "tau",          "v_threshold",   "v_reset",          "decay_input",    "detach_reset",
     "spike_levels", "signed_spikes", "squared_current",  "attention_norm", "learnable_tau",
     "surrogate",    "alpha"};
+  const ModelConfig any;
+  ModelConfig::visit_optional(any, [&](const char* key, const auto&, const char*) { keys.emplace_back(key); });
+  return keys;
+}
 
 struct CompareFlags {
   explicit CompareFlags(Flags& app)
-      : model(app, "Model", kFixedModel), train(app, "Training", {"seed", "freeze", "reinit"}) {
+      : model(app, "Model", fixed_model()), train(app, "Training", {"seed", "freeze", "reinit"}) {
     app.add("--data", data, "text to learn from; its end is held out").required();
     app.add("--valid", valid, "held-out text instead");
     app.add("--tokenizer", tokenizer, "chars, bytes, or a tokenizer.json").show_default();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -35,10 +36,12 @@ class FieldFlags {
 
   // Sets the fields whose flags were given.
   void apply(Fields& target) const {
-    const Json json = fields_to_json(values_);
+    const Json json = all_fields_to_json(values_);
     Json chosen = Json::object();
     for (const Given& field : given_) {
-      if (field.flag.given()) chosen[field.key] = json[field.key];
+      if (!field.flag.given()) continue;
+      const auto pairs = pairs_.find(field.key);
+      chosen[field.key] = pairs == pairs_.end() ? json[field.key] : object_of(field.key, pairs->second);
     }
     read_fields(chosen, "the command line", target);
   }
@@ -49,6 +52,21 @@ class FieldFlags {
     Flag flag;
   };
 
+  // name=value,... as an object.
+  static Json object_of(const std::string& key, const std::vector<std::string>& pairs) {
+    Json object = Json::object();
+    for (const std::string& pair : pairs) {
+      const std::size_t equals = pair.find('=');
+      check_setting(equals != std::string::npos && equals > 0, key, pair, "name=value,...");
+      object[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    return object;
+  }
+  Flag add(Flags& app, const std::string& key, std::map<std::string, std::string>&, const char* help) {
+    std::string name = "--" + key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    return app.add(name, pairs_[key], help).separated_by(',');
+  }
   template <class Field>
   static Flag add(Flags& app, const std::string& key, Field& field, const char* help) {
     std::string name = "--" + key;
@@ -62,6 +80,7 @@ class FieldFlags {
   }
 
   Fields values_;
+  std::map<std::string, std::vector<std::string>> pairs_;  // what fields of name=value were given
   std::vector<Given> given_;
 };
 

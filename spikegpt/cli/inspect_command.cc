@@ -92,13 +92,17 @@ void print_json(const StoredModel& model, const ParameterLayout& layout) {
   }
   for (const SpikeSite& site : spike_sites(model.config)) {
     json["spike_sites"].push_back({{"name", site.name}, {"neurons", site.neurons}});
+    const NeuronParameters neuron = neuron_parameters(model.config, site.place);
+    if (neuron.kind != NeuronKind::kLif) json["spike_sites"].back()["kind"] = info_of(neuron.kind).name;
   }
   fmt::print("{}\n", json_text(json, 2));
 }
 
 void print_configuration(const ModelConfig& config) {
   fmt::print("configuration\n");
-  ModelConfig::visit(config, [](const char* key, const auto& field, const char* help) {
+  const Json shown = fields_to_json(config);
+  ModelConfig::visit(config, [&](const char* key, const auto& field, const char* help) {
+    if (!shown.contains(key)) return;
     fmt::print("  {:<17} {:<12} {}\n", key, detail::to_json_value(field).dump(), help);
   });
 }

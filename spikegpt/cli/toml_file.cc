@@ -9,6 +9,16 @@
 namespace spikegpt::cli {
 namespace {
 
+// The one setting that is a table.
+constexpr std::string_view kTable = "neurons";
+
+[[noreturn]] void refuse(const std::filesystem::path& path, const toml::node& node) {
+  const auto& where = node.source().begin;
+  throw Error(ErrorKind::kInvalidArgument,
+              "{}:{}:{}: expected key = value with a number, true, false, a string, or a list of them", path.string(),
+              where.line, where.column);
+}
+
 Json to_json(const std::filesystem::path& path, const toml::node& node) {
   if (const auto* value = node.as_boolean()) return value->get();
   if (const auto* value = node.as_integer()) return value->get();
@@ -21,10 +31,12 @@ Json to_json(const std::filesystem::path& path, const toml::node& node) {
     for (const toml::node& item : *array) list.push_back(to_json(path, item));
     return list;
   }
-  const auto& where = node.source().begin;
-  throw Error(ErrorKind::kInvalidArgument,
-              "{}:{}:{}: expected key = value with a number, true, false, a string, or a list of them", path.string(),
-              where.line, where.column);
+  if (const auto* table = node.as_table()) {
+    Json object = Json::object();
+    for (const auto& [key, item] : *table) object[std::string(key.str())] = to_json(path, item);
+    return object;
+  }
+  refuse(path, node);
 }
 
 }  // namespace
@@ -35,7 +47,10 @@ Json read_toml(const std::filesystem::path& path) {
   Json json = Json::object();
   try {
     const toml::table table = toml::parse(text.text(), path.string());
-    for (const auto& [key, node] : table) json[std::string(key.str())] = to_json(path, node);
+    for (const auto& [key, node] : table) {
+      if (node.is_table() && key.str() != kTable) refuse(path, node);
+      json[std::string(key.str())] = to_json(path, node);
+    }
   } catch (const toml::parse_error& error) {
     const auto& where = error.source().begin;
     throw Error(ErrorKind::kInvalidArgument, "{}:{}:{}: {}", path.string(), where.line, where.column,

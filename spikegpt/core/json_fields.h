@@ -119,10 +119,24 @@ constexpr const char* expected() {
 }  // namespace detail
 
 template <class Fields>
-Json fields_to_json(const Fields& fields) {
+Json all_fields_to_json(const Fields& fields) {
   Json json = Json::object();
   Fields::visit(fields,
                 [&](const char* key, const auto& field, const char*) { json[key] = detail::to_json_value(field); });
+  return json;
+}
+
+// For files: without the fields that `Fields` calls optional and that are as they always were, so that files that do
+// not need them stay the same byte for byte.
+template <class Fields>
+Json fields_to_json(const Fields& fields) {
+  Json json = all_fields_to_json(fields);
+  if constexpr (requires { Fields::is_optional(std::string_view()); }) {
+    const Json usual = all_fields_to_json(Fields());
+    for (const auto& [key, value] : usual.items()) {
+      if (Fields::is_optional(key) && json[key] == value) json.erase(key);
+    }
+  }
   return json;
 }
 

@@ -80,7 +80,16 @@ Operations attention(std::int64_t C) {
 }
 
 // Charge, compare, reset; a gain in front where there is one.
-Operations neurons(std::int64_t n, bool gain) { return {.macs = n, .accumulates = 3 * n, .multiplies = gain ? n : 0}; }
+Operations neurons(const ModelConfig& config, const char* place, std::int64_t n, bool gain) {
+  const NeuronParameters neuron = neuron_parameters(config, place);
+  const NeuronOperations& one = info_of(neuron.kind).operations;
+  const int taps = neuron.kind == NeuronKind::kSlidingPsn ? neuron.own.sliding.taps : 0;
+  return {.macs = n * (one.macs + taps),
+          .accumulates = n * one.additions,
+          .multiplies = n * (one.multiplies + (gain ? 1 : 0)),
+          .exponentials = n * one.exponentials,
+          .divisions = n * one.divisions};
+}
 
 Operations multiply(std::int64_t n) { return {.multiplies = n}; }
 Operations add(std::int64_t n) { return {.accumulates = n}; }
@@ -97,34 +106,35 @@ Operations elementwise_of(const ModelConfig& config, int layer) {
   Operations sum;
   if (layer == config.n_layer) {
     sum += layer_norm(C);
-    if (config.event_head) sum += neurons(C, false);
+    if (config.event_head) sum += neurons(config, "head_in", C, false);
     return sum;
   }
   if (layer == 0) {
     if (config.binary_embedding) sum += add(C);
     sum += layer_norm(C);
   }
-  const auto channel_mix = [&] {
+  const bool pre = layer == 0 && config.has_ffn_pre();
+  const auto channel_mix = [&](const char* place) {
     if (!event) sum += token_shift(C, 2);
     if (!event || config.squared_current) sum += squared_relu(H);
-    if (event) sum += neurons(H, true);
+    if (event) sum += neurons(config, place, H, true);
     sum += sigmoid(C);
     sum += multiply(C);
   };
   for (int half = 0; half < 2; ++half) {
     sum += layer_norm(C);
-    if (event) sum += neurons(C, false);
-    if (half == 1 || (layer == 0 && config.has_ffn_pre())) {
-      channel_mix();
+    if (event) sum += neurons(config, half == 1 ? "ffn_in" : (pre ? "pre_in" : "att_in"), C, false);
+    if (half == 1 || pre) {
+      channel_mix(half == 1 ? "ffn_hidden" : "pre_hidden");
     } else {
       if (!event) sum += token_shift(C, 3);
       sum += attention(C);
       sum += sigmoid(C);
       sum += multiply(C);
       if (config.attention_norm) sum += layer_norm(C);
-      if (event) sum += neurons(C, !config.attention_norm);
+      if (event) sum += neurons(config, "att_out", C, !config.attention_norm);
     }
-    if (config.is_spikegpt()) sum += neurons(C, false);
+    if (config.is_spikegpt()) sum += neurons(config, half == 0 ? "lif1" : "lif2", C, false);
     sum += add(C);
   }
   return sum;

@@ -103,7 +103,7 @@ double SiteStatistics::interval_variation() const {
   return number == 0 ? kNone : sum / static_cast<double>(number);
 }
 
-SpikeStatistics::SpikeStatistics(const ModelConfig& config) : levels_(config.spike_levels) {
+SpikeStatistics::SpikeStatistics(const ModelConfig& config) : levels_(lif_parameters(config).thresholds().most()) {
   for (const SpikeSite& site : spike_sites(config)) {
     sites_.push_back({site, std::vector<NeuronCount>(static_cast<std::size_t>(site.neurons))});
   }

@@ -5,7 +5,7 @@
 #include "spikegpt/kernels/layer_norm.h"
 #include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
-#include "spikegpt/neurons/lif.h"
+#include "spikegpt/model/spike_sites.h"
 
 namespace spikegpt {
 namespace {
@@ -62,8 +62,11 @@ class Planner {
     BlockActivations<A> block;
     block.remakes_stream = remakes_stream_;
     block.middle = remakes_stream_ ? remade_middle_ : floats(N_ * C_);
+    const BlockSites sites = block_sites(config_, layer);
     block.first = half(layer == 0 && config_.has_ffn_pre());
+    keep_more(block.first, sites.input1, sites.hidden1, sites.output1);
     block.second = half(true);
+    keep_more(block.second, sites.input2, sites.hidden2, sites.output2);
     return block;
   }
 
@@ -93,11 +96,23 @@ class Planner {
     return half;
   }
 
+  // A second number of every token, for the kinds of neurons whose backward pass reads one.
+  A* kept(int site) {
+    if (site < 0 || !neurons_[static_cast<std::size_t>(site)].keeps_more()) return nullptr;
+    return arena_.take<A>(N_ * sites_[static_cast<std::size_t>(site)].neurons);
+  }
+  void keep_more(MixActivations<A>& half, int input, int hidden, int output) {
+    half.input_kept = kept(input);
+    half.hidden_kept = kept(hidden);
+    half.output_kept = kept(output);
+  }
+
   void head(Activations<A>& all) {
     all.out_mean = floats(N_);
     all.out_inverse_std = floats(N_);
     all.head_input = narrow();
     if (config_.event_head) all.head_distance = narrow();
+    all.head_kept = kept(head_site(config_));
     all.losses = floats(N_);
     all.head_rows = std::clamp<std::int64_t>(kLogitsSize / config_.vocab_size, 1, N_);
     all.logits = floats(all.head_rows * config_.vocab_size);
@@ -111,8 +126,10 @@ class Planner {
     scratch.branch = narrow();
     const SequenceShape shape = plan_.shape(config_);
     const SequenceShape hidden = {shape.batch, shape.tokens, config_.hidden_size()};
+    std::int64_t sums = 2;  // of the neurons that learn: for the gain, and for what they learn
+    for (const NeuronParameters& neuron : neurons_) sums = std::max<std::int64_t>(sums, 1 + neuron.learned());
     scratch.sums = floats(std::max({wkv_scratch_size(shape), token_shift_scratch_size(shape),
-                                    layer_norm_scratch_size(N_, C_), 2 * hidden.batch * hidden.channels}));
+                                    layer_norm_scratch_size(N_, C_), sums * hidden.batch * hidden.channels}));
   }
 
   const ModelConfig& config_;
@@ -120,6 +137,8 @@ class Planner {
   Arena& arena_;
   const std::int64_t N_;
   const std::int64_t C_;
+  const std::vector<SpikeSite> sites_ = spike_sites(config_);
+  const std::vector<NeuronParameters> neurons_ = site_neurons(config_);
   bool remakes_stream_ = false;
   A* remade_input_ = nullptr;
   A* remade_hidden_ = nullptr;

@@ -27,6 +27,9 @@ struct MixActivations {
   float* hidden_inverse_std = nullptr;
   A* hidden_distance = nullptr;  // event: of the neurons behind `hidden` or `key`
   A* output_distance = nullptr;  // [N, C] spikegpt
+  A* input_kept = nullptr;       // beside the distances, of kinds of neurons that keep more
+  A* hidden_kept = nullptr;
+  A* output_kept = nullptr;
 };
 
 template <class A>
@@ -61,6 +64,7 @@ struct Activations {
   float* out_inverse_std = nullptr;
   A* head_input = nullptr;      // [N, C] what the head reads
   A* head_distance = nullptr;   // [N, C] with event_head
+  A* head_kept = nullptr;
   float* losses = nullptr;      // [N]
   float* logits = nullptr;      // [head_rows, V]
   A* d_logits = nullptr;        // [head_rows, V]

@@ -63,7 +63,8 @@ void Block::read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int
                             .neurons = pass.shape.channels,
                             .current = normal,
                             .spikes = keep.input,
-                            .distance = keep.input_distance});
+                            .distance = keep.input_distance,
+                            .kept = keep.input_kept});
 }
 
 // What a half adds to the residual stream: its output in scratch.branch, or in `spikegpt` the spikes it causes.
@@ -75,7 +76,8 @@ const A* Block::fire_output(const Pass<A>& pass, int output_site, const MixActiv
                             .neurons = pass.shape.channels,
                             .current = pass.scratch->branch,
                             .spikes = spikes,
-                            .distance = keep.output_distance});
+                            .distance = keep.output_distance,
+                            .kept = keep.output_kept});
   return spikes;
 }
 
@@ -105,6 +107,7 @@ void Block::output_gradient(const Pass<A>& pass, int output_site, const MixActiv
   neurons_backward<A, float>(pass, {.site = output_site,
                                     .neurons = pass.shape.channels,
                                     .distance = keep.output_distance,
+                                    .kept = keep.output_kept,
                                     .d_spikes = d_x,
                                     .d_current = pass.scratch->branch});
 }
@@ -119,6 +122,7 @@ void Block::input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, in
     neurons_backward<A, A>(pass, {.site = input_site,
                                   .neurons = pass.shape.channels,
                                   .distance = keep.input_distance,
+                                  .kept = keep.input_kept,
                                   .d_spikes = d_input,
                                   .d_current = d_input});
   }
@@ -145,7 +149,8 @@ Dropout Block::dropout_of(const Pass<A>& pass) const {
 template <class A>
 void Block::remake_middle(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x) const {
   A* const spikes = pass.scratch->narrow[0];
-  spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.first.output_distance, spikes);
+  spikes_from_distance(pass.shape.size(), pass.neuron(sites_.output1), pass.fire, keep.first.output_distance, spikes,
+                       keep.first.output_kept);
   residual_add(pass.shape.size(), x, spikes, Dropout{}, keep.middle);
 }
 
@@ -153,7 +158,8 @@ template <class A>
 void Block::remake_output(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, float* x_out) const {
   A* const spikes = pass.scratch->narrow[0];
   remake_middle(pass, keep, x);
-  spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.second.output_distance, spikes);
+  spikes_from_distance(pass.shape.size(), pass.neuron(sites_.output2), pass.fire, keep.second.output_distance, spikes,
+                       keep.second.output_kept);
   residual_add(pass.shape.size(), keep.middle, spikes, dropout_of(pass), x_out);
 }
 
@@ -162,7 +168,8 @@ template <class A>
 void Block::remake_input(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
                          const MixActivations<A>& keep) const {
   if (input_site >= 0) {
-    return spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.input_distance, keep.input);
+    return spikes_from_distance(pass.shape.size(), pass.neuron(input_site), pass.fire, keep.input_distance, keep.input,
+                                keep.input_kept);
   }
   layer_norm_forward<A>(pass.shape.rows(), pass.shape.channels,
                         {.x = x, .weight = norm.weight, .bias = norm.bias, .y = keep.input});

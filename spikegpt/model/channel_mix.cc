@@ -78,6 +78,7 @@ void ChannelMix::forward(const Pass<A>& pass, const ChannelMixWeights& weights, 
                               .gain = weights.gain,
                               .spikes = spikes,
                               .distance = keep.hidden_distance,
+                              .kept = keep.hidden_kept,
                               .rectified = true});
   } else if (pass.probe != nullptr) {
     pass.probe->on_hidden({layer_, half_ == BlockHalf::kFirst, pass.shape.batch, pass.shape.tokens, hidden_size_,
@@ -104,11 +105,13 @@ void ChannelMix::backward(const Pass<A>& pass, const ChannelMixWeights& weights,
     squared_relu_backward(rows * hidden_size_, keep.hidden, d_hidden);
   } else {
     A* const spikes = pass.scratch->wide[1];
-    spikes_from_distance(rows * hidden_size_, rectified_neuron(pass.neuron), pass.fire, keep.hidden_distance, spikes);
+    spikes_from_distance(rows * hidden_size_, rectified_neuron(pass.neuron(hidden_site_)), pass.fire,
+                         keep.hidden_distance, spikes, keep.hidden_kept);
     value_.backward_weight(rows, d_value, spikes, gradients.value);
     neurons_backward<A, A>(pass, {.site = hidden_site_,
                                   .neurons = hidden_size_,
                                   .distance = keep.hidden_distance,
+                                  .kept = keep.hidden_kept,
                                   .d_spikes = d_hidden,
                                   .current = keep.key,
                                   .gain = weights.gain,

@@ -1,12 +1,17 @@
 #include "spikegpt/model/config.h"
 
+#include <algorithm>
 #include <array>
+#include <map>
+#include <set>
+#include <vector>
 
 #include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/json_fields.h"
+#include "spikegpt/model/spike_sites.h"
 #include "spikegpt/neurons/surrogate.h"
 
 namespace spikegpt {
@@ -34,6 +39,68 @@ void check_range(std::string_view key, int value, int low, int high) {
   check_setting(value >= low && value <= high, key, value, fmt::format("{} to {}", low, high));
 }
 
+void check_way_to_fire(const ModelConfig& config) {
+  check_range("payload_steps", config.payload_steps, 0, 64);
+  if (config.payload_steps == 0) return;
+  check_setting(!config.v_reset, "v_reset", config.v_reset.value_or(0.0),
+                "none with payload_steps: the reset takes away what was sent");
+  check_setting(config.spike_levels == 1, "spike_levels", config.spike_levels,
+                "1 with payload_steps: a dead zone has one threshold");
+}
+
+// The kinds that stand somewhere in the model. Throws for names that are none, and for places that it has not.
+std::set<NeuronKind> kinds_of(const ModelConfig& config) {
+  const std::vector<std::string> places = site_places(config);
+  std::set<NeuronKind> kinds;
+  for (const auto& [place, kind] : config.neurons) {
+    check_setting(std::find(places.begin(), places.end(), place) != places.end(), "neurons", place + "=" + kind,
+                  places.empty() ? "nothing for arch rwkv, which has no neurons"
+                                 : fmt::format("places of this model: {}", fmt::join(places, ", ")));
+    neuron_kind(kind);
+  }
+  neuron_kind(config.neuron);
+  for (const std::string& place : places) kinds.insert(neuron_parameters(config, place).kind);
+  return kinds;
+}
+
+void check_kinds(const ModelConfig& config) {
+  const std::set<NeuronKind> kinds = kinds_of(config);
+  check_setting(config.neuron == "lif" || !kinds.empty(), "neuron", config.neuron,
+                "lif for arch rwkv, which has no neurons");
+  const ModelConfig usual;
+  NeuronSettings settings = usual.neuron_settings;
+  std::map<std::string, Json> defaults;
+  NeuronSettings::visit(settings, [&](NeuronKind, const char* key, auto& field, const char*, auto, auto) {
+    defaults[key] = Json(field);
+  });
+  NeuronSettings::visit(config.neuron_settings, [&](NeuronKind kind, const char* key, const auto& field, const char*,
+                                                    auto least, auto most) {
+    const auto value = static_cast<double>(field);
+    check_setting(value >= static_cast<double>(least) && value <= static_cast<double>(most), key, value,
+                  fmt::format("{} to {}", least, most));
+    check_setting(kinds.contains(kind) || Json(field) == defaults[key], key, value,
+                  fmt::format("{}, as it is without this setting: no neuron of this model is a {}",
+                              defaults[key].dump(), info_of(kind).name));
+  });
+  const auto used = [&](unsigned what) {
+    return std::any_of(kinds.begin(), kinds.end(), [&](NeuronKind kind) { return (info_of(kind).uses & what) != 0; });
+  };
+  const auto only_with = [&](bool holds, const char* key, const auto& value, unsigned what) {
+    check_setting(kinds.empty() || holds || used(what), key, value,
+                  fmt::format("what it is without this setting: neurons of kind {} do not have it", config.neuron));
+  };
+  only_with(config.tau == usual.tau, "tau", config.tau, kUsesTau);
+  only_with(config.decay_input, "decay_input", config.decay_input, kUsesDecayInput);
+  only_with(!config.detach_reset, "detach_reset", config.detach_reset, kUsesReset);
+  check_setting(!config.learnable_tau || kinds.contains(NeuronKind::kParametricLif) || kinds.empty(), "learnable_tau", true,
+                "false unless some neurons are lif (those of kind plif always learn it)");
+  check_setting(!kinds.contains(NeuronKind::kParametricLif) || config.tau > 1.0, "tau", config.tau,
+                "more than 1 token with plif");
+  const bool learns = std::any_of(kinds.begin(), kinds.end(), [](NeuronKind k) { return !info_of(k).learned.empty(); });
+  check_setting(!config.learned_per_neuron || learns, "learned_per_neuron", true,
+                "false unless some neurons are plif, klif or sliding_psn");
+}
+
 void check_neuron(const ModelConfig& config) {
   check_setting(config.tau >= 1.0, "tau", config.tau, "a time constant of at least 1 token");
   check_setting(config.v_threshold > config.v_reset.value_or(0.0), "v_threshold", config.v_threshold,
@@ -43,8 +110,9 @@ void check_neuron(const ModelConfig& config) {
                 config.v_reset.value_or(0.0),
                 "none with spike_levels above 1 or signed_spikes: every spike takes one threshold away");
   check_setting(!config.learnable_tau || config.tau > 1.0, "tau", config.tau, "more than 1 token with learnable_tau");
-  surrogate_kind(config.surrogate);
-  check_setting(config.alpha > 0.0, "alpha", config.alpha, "a positive number");
+  check_surrogate(lif_parameters(config).surrogate);
+  check_way_to_fire(config);
+  check_kinds(config);
 }
 
 std::string arch_of(const Json& json) {
@@ -157,8 +225,19 @@ LifParameters lif_parameters(const ModelConfig& config) {
   lif.detach_reset = config.detach_reset;
   lif.levels = config.spike_levels;
   lif.is_signed = config.signed_spikes;
-  lif.surrogate = {surrogate_kind(config.surrogate), static_cast<float>(config.alpha)};
+  lif.payload_steps = config.payload_steps;
+  lif.surrogate = {surrogate_kind(config.surrogate), static_cast<float>(config.alpha),
+                   static_cast<float>(config.surrogate_beta)};
   return lif;
+}
+
+NeuronParameters neuron_parameters(const ModelConfig& config, const std::string& place) {
+  NeuronParameters neuron(lif_parameters(config));
+  const auto chosen = config.neurons.find(place);
+  neuron.kind = neuron_kind(chosen == config.neurons.end() ? config.neuron : chosen->second);
+  if (neuron.kind == NeuronKind::kLif && config.learnable_tau) neuron.kind = NeuronKind::kParametricLif;
+  neuron.own = config.neuron_settings;
+  return neuron;
 }
 
 }  // namespace spikegpt

@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "spikegpt/neurons/lif.h"
+#include "spikegpt/neurons/kinds.h"
 
 namespace spikegpt {
 
@@ -37,6 +38,13 @@ struct ModelConfig {
   bool learnable_tau = false;
   std::string surrogate = "atan";
   double alpha = 2.0;
+  // What files of the first versions do not have: written only where it is not as here.
+  std::string neuron = "lif";
+  std::map<std::string, std::string> neurons;
+  int payload_steps = 0;
+  bool learned_per_neuron = false;
+  double surrogate_beta = 1.0;
+  NeuronSettings neuron_settings;
 
   int hidden_size() const { return 4 * n_embd; }
   bool is_event() const { return arch == "event"; }
@@ -73,6 +81,25 @@ struct ModelConfig {
     visitor("learnable_tau", self.learnable_tau, "every neuron learns its own time constant, from tau on (PLIF)");
     visitor("surrogate", self.surrogate, "gradient of a spike: atan, sigmoid, erf, ...");
     visitor("alpha", self.alpha, "steepness of the surrogate");
+    visit_optional(self, visitor);
+  }
+  template <class Self, class Visitor>
+  static void visit_optional(Self& self, Visitor&& visitor) {
+    visitor("neuron", self.neuron, "kind of the neurons: lif, plif, if, qif, eif, izhikevich, klif, alif, clif, ...");
+    visitor("neurons", self.neurons, "kinds by place, as lif1=qif,lif2=lif; event: att_in, att_out, ffn_in, ...");
+    visitor("payload_steps", self.payload_steps,
+            "dead zone: silent below v_threshold, beyond it the potential in steps of v_threshold / this; 0 = none");
+    visitor("learned_per_neuron", self.learned_per_neuron,
+            "plif, klif, sliding_psn: what is learned is of each neuron, not of a layer");
+    visitor("surrogate_beta", self.surrogate_beta, "second setting of the surrogates that have one");
+    NeuronSettings::visit(self.neuron_settings, [&](NeuronKind, const char* key, auto& field, const char* help, auto,
+                                                    auto) { visitor(key, field, help); });
+  }
+  static bool is_optional(std::string_view key) {
+    bool found = false;
+    const ModelConfig any;
+    visit_optional(any, [&](const char* name, const auto&, const char*) { found |= key == name; });
+    return found;
   }
 };
 
@@ -109,7 +136,9 @@ std::string config_to_json(const ModelConfig& config);
 ModelConfig load_config(const std::filesystem::path& path);
 void save_config(const ModelConfig& config, const std::filesystem::path& path);
 
-// The neuron of a configuration.
+// What the neurons of a configuration share.
 LifParameters lif_parameters(const ModelConfig& config);
+// The neurons at a place: "lif1", "att_in", ... (site_places in spike_sites.h).
+NeuronParameters neuron_parameters(const ModelConfig& config, const std::string& place);
 
 }  // namespace spikegpt

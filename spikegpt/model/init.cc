@@ -48,7 +48,9 @@ class Initialiser {
     if (ends("time_decay")) return time_decay(layer_of(name), values);
     if (ends("time_first")) return time_first(values);
     if (name.find("time_mix_") != std::string::npos) return time_mix(name, values);
-    if (ends("leak")) return constant(info, leak_parameter(config_.tau), values);
+    if (ends(".leak")) return constant(info, leak_parameter(config_.tau), values);
+    if (ends(".k")) return constant(info, static_cast<float>(config_.neuron_settings.klif.k), values);
+    if (ends(".taps")) return taps(info, values);
     if (ends("gain")) return constant(info, event_gain_, values);
     if (name.find("ln") != std::string::npos) return norm(info, values);
     linear(info, values);
@@ -57,6 +59,12 @@ class Initialiser {
  private:
   RandomStream random(const ParameterInfo& info) const {
     return RandomStream(seed_, RandomPurpose::kInit, hash_name(info.name));
+  }
+
+  void taps(const ParameterInfo& info, float* values) const {
+    const int count = config_.neuron_settings.sliding.taps;
+    const std::int64_t each = info.size / (count + 1);  // 1, or one for every neuron
+    for (int j = 0; j <= count; ++j) std::fill_n(values + j * each, each, SlidingPsn::first(j, count));
   }
 
   static int layer_of(const std::string& name) { return std::stoi(name.substr(name.find('.') + 1)); }

@@ -182,8 +182,10 @@ class NetworkOf final : public TrainableNetwork {
     tokens_.assign(batch.tokens.begin(), batch.tokens.end());
     const auto count = static_cast<std::int64_t>(batch.tokens.size());
     pass_.shape = {batch.batch, count / batch.batch, config_.n_embd};
-    pass_.neuron = lif_parameters(config_);
-    pass_.leaks = weights_.weights.leaks;
+    pass_.neurons = neurons_;
+    pass_.surrogate = lif_parameters(config_).surrogate;
+    pass_.learned = weights_.weights.learned;
+    pass_.learned_per_layer = learns_per_layer(config_);
     pass_.fire = run.fire;
     pass_.dropout = run.dropout;
     pass_.state_in = run.state_in;
@@ -211,7 +213,7 @@ class NetworkOf final : public TrainableNetwork {
   // From scratch.branch, the gradient of head_input, to all parameters before the head.
   void body_backward() {
     const ModelWeights& gradients = gradients_.weights;
-    pass_.d_leaks = gradients.leaks;
+    pass_.d_learned = gradients.learned;
     read_out_backward(gradients);
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       if (plan_.recompute) repeat_block(i);
@@ -234,7 +236,7 @@ class NetworkOf final : public TrainableNetwork {
     for (std::int64_t i = 0; i < pass_.shape.size(); ++i) stream[i] *= 0.5f;
   }
 
-  EmbeddingMode embedding_mode() const { return {config_.binary_embedding, pass_.neuron.surrogate, pass_.fire}; }
+  EmbeddingMode embedding_mode() const { return {config_.binary_embedding, pass_.surrogate, pass_.fire}; }
 
   // x = LN0(embedding), the input of block 0. LN0 is part of that block: without blocks the embedding goes to
   // the head.
@@ -294,7 +296,8 @@ class NetworkOf final : public TrainableNetwork {
                                .neurons = config_.n_embd,
                                .current = normal,
                                .spikes = keep_.head_input,
-                               .distance = keep_.head_distance});
+                               .distance = keep_.head_distance,
+                               .kept = keep_.head_kept});
   }
 
   // From scratch.branch, the gradient of head_input, to d_residual.
@@ -304,6 +307,7 @@ class NetworkOf final : public TrainableNetwork {
       neurons_backward<A, A>(pass_, {.site = head_site(config_),
                                      .neurons = config_.n_embd,
                                      .distance = keep_.head_distance,
+                                     .kept = keep_.head_kept,
                                      .d_spikes = d_input,
                                      .d_current = d_input});
     }
@@ -356,6 +360,7 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   ModelConfig config_;
+  std::vector<NeuronParameters> neurons_ = site_neurons(config_);
   ActivationPlan plan_;
   BackwardWeights backward_weights_;
   std::vector<Block> blocks_;

@@ -1,8 +1,23 @@
 #include "spikegpt/model/neuron_layer.h"
 
 namespace spikegpt {
+namespace {
 
-LifParameters rectified_neuron(LifParameters neuron) {
+// What the neurons of a site learn, or nothing.
+template <class A>
+LearnedValues learned_of(const Pass<A>& pass, int site) {
+  if (pass.learned.empty()) return {};
+  return {pass.learned[static_cast<std::size_t>(site)], pass.learned_per_layer};
+}
+
+template <class A>
+NeuronParameters neuron_of(const Pass<A>& pass, int site, bool rectified) {
+  return rectified ? rectified_neuron(pass.neuron(site)) : pass.neuron(site);
+}
+
+}  // namespace
+
+NeuronParameters rectified_neuron(NeuronParameters neuron) {
   neuron.is_signed = false;
   return neuron;
 }
@@ -12,14 +27,14 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   SpikeScanForward<A> scan;
   scan.current = layer.current;
   scan.gain = layer.gain;
-  if (!pass.leaks.empty()) scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
+  scan.learned = learned_of(pass, layer.site);
   scan.spikes = layer.spikes;
   scan.distance = layer.distance;
+  scan.kept = layer.kept;
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
   const SequenceShape shape = pass.with_channels(layer.neurons);
-  const std::int64_t count =
-      spike_scan_forward(shape, layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron, pass.fire, scan);
+  const std::int64_t count = spike_scan_forward(shape, neuron_of(pass, layer.site, layer.rectified), pass.fire, scan);
   if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
   if (pass.probe == nullptr) return;
   pass.probe->on_spikes(
@@ -30,20 +45,18 @@ template <class A, class D>
 void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   SpikeScanBackward<A, D> scan;
   scan.distance = layer.distance;
+  scan.kept = layer.kept;
   scan.d_spikes = layer.d_spikes;
   scan.current = layer.current;
   scan.gain = layer.gain;
   scan.d_current = layer.d_current;
   scan.d_gain = layer.d_gain;
-  if (!pass.leaks.empty()) {
-    scan.leak = pass.leaks[static_cast<std::size_t>(layer.site)];
-    scan.d_leak = pass.d_leaks[static_cast<std::size_t>(layer.site)];
-    if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
-  }
+  scan.learned = learned_of(pass, layer.site);
+  if (scan.learned.values != nullptr) scan.d_learned = pass.d_learned[static_cast<std::size_t>(layer.site)];
+  if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   scan.activity_cost = pass.activity_cost;
   scan.scratch = pass.scratch->sums;
-  spike_scan_backward(pass.with_channels(layer.neurons), layer.rectified ? rectified_neuron(pass.neuron) : pass.neuron,
-                      pass.fire, scan);
+  spike_scan_backward(pass.with_channels(layer.neurons), neuron_of(pass, layer.site, layer.rectified), pass.fire, scan);
 }
 
 template void neurons_forward(const Pass<float>&, const NeuronForward<float>&);

@@ -6,7 +6,7 @@
 namespace spikegpt {
 
 // The neurons of a hidden layer have a non-linearity's part to play: with signed spikes they would have none.
-LifParameters rectified_neuron(LifParameters neuron);
+NeuronParameters rectified_neuron(NeuronParameters neuron);
 
 template <class A>
 struct NeuronForward {
@@ -16,6 +16,7 @@ struct NeuronForward {
   const float* gain = nullptr;  // [neurons] or null
   A* spikes = nullptr;
   A* distance = nullptr;   // kept for backward
+  A* kept = nullptr;       // the same, of kinds that keep more
   bool rectified = false;  // no negative spikes, whatever the configuration says
 };
 template <class A>
@@ -26,6 +27,7 @@ struct NeuronBackward {
   int site = 0;
   std::int64_t neurons = 0;
   const A* distance = nullptr;
+  const A* kept = nullptr;
   const D* d_spikes = nullptr;
   const A* current = nullptr;  // with gain only
   const float* gain = nullptr;

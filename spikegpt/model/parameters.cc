@@ -25,7 +25,7 @@ class WeightLister {
     for (std::size_t i = 0; i < weights.blocks.size(); ++i) block(i, weights.blocks[i]);
     layer_norm("ln_out", weights.ln_out);
     visit_("head.weight", {V, C_}, weights.head);
-    if (config_.learnable_tau) leaks(weights.leaks);
+    learned(weights.learned);
   }
 
  private:
@@ -41,10 +41,15 @@ class WeightLister {
     }
     channel_mix(prefix + "ffn.", weights.ffn);
   }
-  void leaks(std::vector<float*>& leaks) {
+  void learned(std::vector<float*>& values) {
     const std::vector<SpikeSite> sites = spike_sites(config_);
-    leaks.resize(sites.size());
-    for (std::size_t i = 0; i < sites.size(); ++i) visit_(sites[i].name + ".leak", {sites[i].neurons}, leaks[i]);
+    values.resize(sites.size());
+    for (std::size_t i = 0; i < sites.size(); ++i) {
+      const NeuronParameters neuron = neuron_parameters(config_, sites[i].place);
+      if (neuron.learned() == 0) continue;
+      const std::int64_t count = neuron.learned() * (learns_per_layer(config_) ? 1 : sites[i].neurons);
+      visit_(sites[i].name + "." + info_of(neuron.kind).learned.front(), {count}, values[i]);
+    }
   }
   void layer_norm(const std::string& name, LayerNormWeights& weights) {
     visit_(name + ".weight", {C_}, weights.weight);
@@ -99,6 +104,10 @@ bool is_selected(const std::vector<std::int64_t>& shape, ParameterSelection sele
 }
 
 }  // namespace
+
+bool learns_per_layer(const ModelConfig& config) noexcept {
+  return !config.learnable_tau && !config.learned_per_neuron;
+}
 
 ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection selection) {
   ModelWeights unused;

@@ -53,7 +53,7 @@ struct ModelWeights {
   std::vector<BlockWeights> blocks;
   LayerNormWeights ln_out;
   float* head = nullptr;      // [V, C]
-  std::vector<float*> leaks;  // [neurons] of every spike site, with learnable_tau only (ParametricLif)
+  std::vector<float*> learned;  // of every spike site what its neurons learn; null for nothing
 };
 
 struct ParameterInfo {
@@ -74,6 +74,9 @@ enum class ParameterSelection : std::uint8_t {
   kAll,
   kVectors,  // all but the matrices, which a packed model keeps otherwise
 };
+
+// Whether what neurons learn is one set of values for a site (plif, klif, sliding_psn), or one for each neuron.
+bool learns_per_layer(const ModelConfig& config) noexcept;
 
 // Where each parameter lies in the flat vector.
 class ParameterLayout {

@@ -16,20 +16,23 @@ namespace spikegpt {
 
 template <class A>
 struct Pass {
-  SequenceShape shape;  // [B, T, C] of this batch
-  LifParameters neuron;
+  SequenceShape shape;                        // [B, T, C] of this batch
+  std::span<const NeuronParameters> neurons;  // of every spike site
+  Surrogate surrogate;                        // of the binary embedding
   FireMode fire = FireMode::kSpike;
   Dropout dropout;                            // stream of block 0; block i uses stream + i
   const RecurrentState* state_in = nullptr;   // null = before the first token
   const RecurrentState* state_out = nullptr;  // receives the state after the last token; null = dropped
   Scratch<A>* scratch = nullptr;
-  std::span<float* const> leaks;         // per site, with learnable_tau
-  std::span<float* const> d_leaks;       // their gradients
+  std::span<float* const> learned;    // per site, null where the neurons learn nothing
+  std::span<float* const> d_learned;  // their gradients
+  bool learned_per_layer = true;
   std::span<std::int64_t> spike_counts;  // per site, added to
   float activity_cost = 0.0f;            // of a spike, in the gradient
   Probe* probe = nullptr;
   PackedRunner* runner = nullptr;  // of a packed model
 
+  const NeuronParameters& neuron(int site) const { return neurons[static_cast<std::size_t>(site)]; }
   SequenceShape with_channels(std::int64_t channels) const { return {shape.batch, shape.tokens, channels}; }
 };
 

@@ -9,6 +9,17 @@
 
 namespace spikegpt {
 
+namespace {
+
+// "membrane", ...; of a window of inputs "input0" (the oldest), "input1", ...
+std::string state_name(const NeuronParameters& neuron, int i) {
+  const NeuronInfo& info = info_of(neuron.kind);
+  if (neuron.kind == NeuronKind::kSlidingPsn) return fmt::format("{}{}", info.states.front(), i);
+  return info.states[static_cast<std::size_t>(i)];
+}
+
+}  // namespace
+
 RecurrentState::RecurrentState(const ModelConfig& config, std::int64_t batch) : config_(config), batch_(batch) {
   build(config, nullptr);
   std::int64_t size = 0;
@@ -53,9 +64,14 @@ void RecurrentState::build(const ModelConfig& config, float* memory) {
     }
     blocks_.push_back(block);
   }
-  const auto rest = static_cast<float>(config.v_reset.value_or(0.0));
   for (const SpikeSite& site : spike_sites(config)) {
-    membranes_.push_back(add("membrane." + site.name, site.neurons, rest));
+    const NeuronParameters neuron = neuron_parameters(config, site.place);
+    float* first = nullptr;
+    for (int i = 0; i < neuron.states(); ++i) {
+      float* const values = add(state_name(neuron, i) + "." + site.name, site.neurons, neuron.rest(i));
+      if (i == 0) first = values;
+    }
+    membranes_.push_back(first);
   }
 }
 

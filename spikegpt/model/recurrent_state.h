@@ -38,7 +38,7 @@ class RecurrentState {
 
   std::int64_t batch() const noexcept { return batch_; }
   const BlockState& block(int layer) const { return blocks_[static_cast<std::size_t>(layer)]; }
-  // [B, neurons] potentials of a spike site.
+  // [states, B, neurons] of a spike site, the potentials first.
   float* membrane(int site) const { return membranes_[static_cast<std::size_t>(site)]; }
   // The whole state, for saving.
   std::span<float> values() const noexcept { return values_.span(); }

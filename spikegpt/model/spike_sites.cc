@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace spikegpt {
 namespace {
 
@@ -35,7 +37,22 @@ std::vector<SpikeSite> spike_sites(const ModelConfig& config) {
     }
   }
   if (config.event_head) sites.push_back({"spikes.head_in", config.n_layer, config.n_embd});
+  for (SpikeSite& site : sites) site.place = site.name.substr(site.name.rfind('.') + 1);
   return sites;
+}
+
+std::vector<std::string> site_places(const ModelConfig& config) {
+  std::vector<std::string> places;
+  for (const SpikeSite& site : spike_sites(config)) {
+    if (std::find(places.begin(), places.end(), site.place) == places.end()) places.push_back(site.place);
+  }
+  return places;
+}
+
+std::vector<NeuronParameters> site_neurons(const ModelConfig& config) {
+  std::vector<NeuronParameters> neurons;
+  for (const SpikeSite& site : spike_sites(config)) neurons.push_back(neuron_parameters(config, site.place));
+  return neurons;
 }
 
 BlockSites block_sites(const ModelConfig& config, int layer) {

@@ -13,6 +13,7 @@ struct SpikeSite {
   std::string name;  // "spikes.0.lif1", as traces and reports spell it
   int layer = 0;     // n_layer for the head's
   std::int64_t neurons = 0;
+  std::string place = {};  // "lif1": what places of its kind are called in a configuration
 };
 
 // The sites of one block, as indices into spike_sites(); -1 where the block has no such neurons.
@@ -26,6 +27,11 @@ struct BlockSites {
 };
 
 std::vector<SpikeSite> spike_sites(const ModelConfig& config);
+// The places of those sites, each once: `spikegpt` has lif1 and lif2; `event` att_in, att_out, ffn_in, ffn_hidden, with
+// ffnPre pre_in and pre_hidden, with event_head head_in.
+std::vector<std::string> site_places(const ModelConfig& config);
+// The neurons of every site.
+std::vector<NeuronParameters> site_neurons(const ModelConfig& config);
 BlockSites block_sites(const ModelConfig& config, int layer);
 // The site in front of the head, or -1.
 int head_site(const ModelConfig& config);

@@ -99,7 +99,8 @@ void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixAct
                             .current = current,
                             .gain = weights.gain,
                             .spikes = spikes,
-                            .distance = keep.hidden_distance});
+                            .distance = keep.hidden_distance,
+                            .kept = keep.hidden_kept});
   output_.forward(rows, spikes, out, pass.runner);
 }
 
@@ -114,11 +115,13 @@ void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights, const
 
   output_.backward_input(rows, d_out, d_hidden);
   if (hidden_site_ >= 0) {
-    spikes_from_distance(pass.shape.size(), pass.neuron, pass.fire, keep.hidden_distance, mixed_r);
+    spikes_from_distance(pass.shape.size(), pass.neuron(hidden_site_), pass.fire, keep.hidden_distance, mixed_r,
+                         keep.hidden_kept);
     output_.backward_weight(rows, d_out, mixed_r, gradients.output);
     neurons_backward<A, A>(pass, {.site = hidden_site_,
                                   .neurons = pass.shape.channels,
                                   .distance = keep.hidden_distance,
+                                  .kept = keep.hidden_kept,
                                   .d_spikes = d_hidden,
                                   .current = keep.hidden,
                                   .gain = weights.gain,

@@ -21,4 +21,13 @@ SPIKEGPT_INLINE float thresholds_reached(float x, float spacing, float inverse, 
   return (nearest - first) + heaviside(x - nearest * spacing) + (nearest < last ? next : 0.0f);
 }
 
+// x as a whole number, to the nearest even one, of at most kMostPayload: what fits eight bits with a sign.
+inline constexpr int kMostPayload = 127;
+SPIKEGPT_INLINE float payload_of(float x) noexcept {
+  constexpr auto kMost = static_cast<float>(kMostPayload);
+  constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float bounded = x < -kMost ? -kMost : (x < kMost ? x : kMost);
+  return (bounded + kRoundToInteger) - kRoundToInteger;
+}
+
 }  // namespace spikegpt

@@ -43,7 +43,7 @@ class Starter {
   void take(const ParameterInfo& info) {
     const ParameterInfo* found = source_layout_.find(info.name);
     const bool by_token = !map_.empty() && has_row_per_token(info.name);
-    if (found == nullptr && info.name.ends_with(".leak")) return;  // tau, as it was
+    if (found == nullptr && info.name.starts_with("spikes.")) return;  // what neurons learn: as at the start
     if (found == nullptr && info.name.ends_with(".gain")) {
       lacks_gains_ = true;
       return;

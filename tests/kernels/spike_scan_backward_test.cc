@@ -327,7 +327,7 @@ TEST(SpikeScanBackwardTest, LeakGradientIsTheDerivative) {
       SpikeScanForward<float> forward;
       forward.current = in.current.data();
       forward.gain = in.gain.data();
-      forward.leak = leak.data();
+      forward.learned.values = leak.data();
       forward.membrane_in = carried ? membrane_in.data() : nullptr;
       forward.spikes = spikes.data();
       forward.distance = in.distance.data();
@@ -344,12 +344,12 @@ TEST(SpikeScanBackwardTest, LeakGradientIsTheDerivative) {
         scan.d_spikes = in.d_spikes.data();
         scan.current = in.current.data();
         scan.gain = in.gain.data();
-        scan.leak = leak.data();
+        scan.learned.values = leak.data();
         scan.membrane_in = forward.membrane_in;
         scan.d_membrane_out = in.d_membrane_out.data();
         scan.d_current = d_current.data();
         scan.d_gain = d_gain.data();
-        scan.d_leak = d_leak.data();
+        scan.d_learned = d_leak.data();
         scan.d_membrane_in = d_membrane_in.data();
         scan.scratch = scratch.data();
         spike_scan_backward(shape, p, FireMode::kSmooth, scan);

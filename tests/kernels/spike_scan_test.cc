@@ -50,7 +50,7 @@ Outputs run_forward(const Inputs<A>& in, const LifParameters& neuron, const Use&
   SpikeScanForward<A> scan;
   scan.current = in.current.data();
   scan.gain = use.gain ? in.gain.data() : nullptr;
-  scan.leak = use.leak ? in.leak.data() : nullptr;
+  scan.learned.values = use.leak ? in.leak.data() : nullptr;
   scan.membrane_in = use.membrane_in ? in.membrane_in.data() : nullptr;
   scan.spikes = spikes.data();
   scan.distance = distance.data();

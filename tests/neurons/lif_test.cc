@@ -1,6 +1,6 @@
 // The neuron's formulas one by one, by hand; over time they are tested in
 // tests/kernels/spike_scan_test.cc.
-#include "spikegpt/neurons/lif.h"
+#include "spikegpt/neurons/kinds.h"
 
 #include <gtest/gtest.h>
 
@@ -104,7 +104,12 @@ TEST(Lif, ParametersChooseTheFormula) {
     p.hard_reset = hard_reset;
     p.decay_input = decay_input;
     int found = -1;
-    with_lif(p, [&]<bool kHard, bool kDecay>(const Lif<kHard, kDecay>&) { found = 2 * kHard + kDecay; });
+    with_neuron(p, [&]<class Neuron>(const Neuron&) {
+      found = std::is_same_v<Neuron, Lif<true, true>>    ? 3
+              : std::is_same_v<Neuron, Lif<true, false>> ? 2
+              : std::is_same_v<Neuron, Lif<false, true>> ? 1
+                                                         : 0;
+    });
     return found;
   };
   EXPECT_EQ(chosen(true, true), 3);

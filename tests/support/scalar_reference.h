@@ -23,6 +23,47 @@ struct SurrogateValue {
   double gradient;
 };
 
+// Those that SpikingJelly has beside them: their primitives do not all lie between 0 and 1.
+inline SurrogateValue further_surrogate(const Surrogate& which, double z) {
+  const double alpha = static_cast<double>(which.alpha);
+  const double beta = static_cast<double>(which.beta);
+  const double far = std::abs(z);
+  const double sign = z < 0.0 ? -1.0 : 1.0;
+  switch (which.kind) {
+    case SurrogateKind::kSuperSpike: return {0.5 + alpha * z / (1.0 + far), alpha / ((1.0 + far) * (1.0 + far))};
+    case SurrogateKind::kNonzeroSignLogAbs: return {sign * std::log(1.0 + alpha * far), 1.0 / (1.0 / alpha + far)};
+    case SurrogateKind::kPiecewiseLeakyRelu:
+      if (far <= alpha) return {0.5 + z / (2.0 * alpha), 1.0 / (2.0 * alpha)};
+      return {0.5 + sign * (0.5 + beta * (far - alpha)), beta};
+    case SurrogateKind::kSquarewaveFourierSeries: {
+      SurrogateValue value{0.5, 0.0};
+      for (int i = 1; i < static_cast<int>(beta); ++i) {
+        const double turn = 2.0 * std::numbers::pi * (2 * i - 1) / alpha;
+        value.primitive += 2.0 / std::numbers::pi * std::sin(turn * z) / (2 * i - 1);
+        value.gradient += 4.0 / alpha * std::cos(turn * z);
+      }
+      return value;
+    }
+    case SurrogateKind::kS2nn:
+      if (z < 0.0) return {sigmoid(alpha * z), alpha * sigmoid(alpha * z) * sigmoid(-alpha * z)};
+      return {beta * std::log(z + 1.0) + 0.5, beta / (z + 1.0)};
+    case SurrogateKind::kQPseudoSpike: {
+      const double base = 1.0 + 2.0 * far / (alpha - 1.0);
+      return {0.5 + sign * 0.5 * (1.0 - std::pow(base, 1.0 - alpha)), std::pow(base, -alpha)};
+    }
+    case SurrogateKind::kLeakyKRelu:
+      return z >= 0.0 ? SurrogateValue{alpha * z, alpha} : SurrogateValue{beta * z, beta};
+    case SurrogateKind::kFakeNumericalGradient:
+      if (alpha * far < 1.0) return {0.5 + alpha * z, alpha};
+      return {0.5 + sign * (1.0 + std::log(alpha * far)), 1.0 / far};
+    case SurrogateKind::kLogTailedRelu:
+      if (z <= 0.0) return {alpha * z, alpha};
+      return z <= 1.0 ? SurrogateValue{z, 1.0} : SurrogateValue{1.0 + std::log(z), 1.0 / z};
+    case SurrogateKind::kRect: return {std::clamp(0.5 + alpha * z, 0.0, 1.0), far < 0.5 / alpha ? alpha : 0.0};
+    default: return {NAN, NAN};
+  }
+}
+
 // The surrogates of SPEC.md 1 in z = potential - threshold.
 inline SurrogateValue surrogate(const Surrogate& which, double z) {
   const double alpha = static_cast<double>(which.alpha);
@@ -45,6 +86,7 @@ inline SurrogateValue surrogate(const Surrogate& which, double z) {
       return {std::erfc(-a / std::numbers::sqrt2) / 2.0,
               alpha / std::sqrt(2.0 * std::numbers::pi) * std::exp(-a * a / 2.0)};
     case SurrogateKind::kStraightThrough: return {z, 1.0};
+    default: return further_surrogate(which, z);
   }
   return {NAN, NAN};
 }
