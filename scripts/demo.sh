@@ -147,7 +147,7 @@ printf -v out_quoted %q "$out"
 say "measuring how fast this machine learns, for a model that suits it (seconds)"
 prepare_out
 choose_size
-say "training an '$arch' model (${size[*]}) for $minutes minutes on $text ($(wc -c <"$text") bytes),
+say "training a model of kind '$arch' (${size[*]}) for $minutes minutes on $text ($(wc -c <"$text") bytes),
    about $steps steps; Ctrl-C stops early"
 train
 
