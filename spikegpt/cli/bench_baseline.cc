@@ -48,7 +48,7 @@ Outcome output_of(const std::string& command) {
 
 PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const ModelConfig& model, int batch,
                                  GemmPrecision precision) {
-  if (!model.is_spikegpt()) {
+  if (model.arch != "spikegpt") {
     throw Error(ErrorKind::kUnsupported, "the baseline trains arch spikegpt only, not {}; leave out --baseline",
                 model.arch);
   }

@@ -1,3 +1,4 @@
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/cli/bench_decode.h"
 
 #include <fmt/format.h>
@@ -36,9 +37,10 @@ struct Way {
 std::vector<Way> ways(const ModelConfig& config, const std::vector<WeightType>& types) {
   std::vector<Way> all;
   for (const WeightType type : types) {
+    const bool folds = default_pack_options(config, type).fold_token_shift;
     all.push_back({type, false, ProductPath::kDense});
-    if (config.is_event()) all.push_back({type, true, ProductPath::kDense});
-    all.push_back({type, config.is_event(), ProductPath::kAuto});
+    if (folds) all.push_back({type, true, ProductPath::kDense});
+    all.push_back({type, folds, ProductPath::kAuto});
   }
   return all;
 }
@@ -107,7 +109,7 @@ double firing_rate_of(const DecodeModel& model) {
 
 // Random weights fire more than trained ones: sets the threshold so that `rate` of the neurons do.
 void set_firing_rate(DecodeModel& model, double rate) {
-  if (!model.config.is_event()) return;
+  if (!architecture_of(model.config).reads_spikes()) return;
   double low = 0.1;
   double high = 20.0;
   for (int i = 0; i < 12; ++i) {

@@ -21,13 +21,8 @@ constexpr std::int64_t kChunk = 256;
 // How many products of each [out, in] the blocks have.
 std::map<std::pair<std::int64_t, std::int64_t>, int> block_products(const PackedModel& packed) {
   std::map<std::pair<std::int64_t, std::int64_t>, int> shapes;
-  for (const PackedBlock& block : packed.blocks()) {
-    for (const PackedMatrix* matrix :
-         {&block.att.receptance, &block.att.key, &block.att.value, &block.att.output, &block.ffn_pre.receptance,
-          &block.ffn_pre.key, &block.ffn_pre.value, &block.ffn.receptance, &block.ffn.key, &block.ffn.value}) {
-      if (matrix->inputs() > 0) ++shapes[{matrix->outputs(), matrix->inputs()}];
-    }
-  }
+  const std::span<const PackedMatrix> all = packed.matrices();
+  for (const PackedMatrix& matrix : all.first(all.size() - 1)) ++shapes[{matrix.outputs(), matrix.inputs()}];
   return shapes;
 }
 

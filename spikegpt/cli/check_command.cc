@@ -18,7 +18,7 @@
 #include "spikegpt/kernels/simd.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/network.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt::cli {
 namespace {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/compared_run.h"
 #include "spikegpt/cli/output_place.h"
@@ -18,10 +19,10 @@ namespace {
 // Model settings that would not make sense for all three, or that the data decide.
 std::vector<std::string> fixed_model() {
   std::vector<std::string> keys = {
-    "arch",         "vocab_size",    "binary_embedding", "event_head",     "published_rescale",
-    "tau",          "v_threshold",   "v_reset",          "decay_input",    "detach_reset",
-    "spike_levels", "signed_spikes", "squared_current",  "attention_norm", "learnable_tau",
-    "surrogate",    "alpha"};
+      "arch",         "vocab_size",    "binary_embedding", "event_head",     "published_rescale",
+      "tau",          "v_threshold",   "v_reset",          "decay_input",    "detach_reset",
+      "spike_levels", "signed_spikes", "squared_current",  "attention_norm", "learnable_tau",
+      "surrogate",    "alpha"};
   const ModelConfig any;
   ModelConfig::visit_optional(any, [&](const char* key, const auto&, const char*) { keys.emplace_back(key); });
   return keys;
@@ -69,7 +70,8 @@ ComparedRun run_of(const CompareFlags& flags, const std::string& arch, std::uint
   flags.model.apply(run.settings.model);
   flags.train.apply(run.settings.train);
   run.settings.train.seed = seed;
-  if (arch != "event") run.settings.train.rate_weight = 0.0;  // spikegpt as published has no price of firing
+  if (!architecture_of(arch).reads_spikes())
+    run.settings.train.rate_weight = 0.0;  // spikegpt as published has no price of firing
   return run;
 }
 

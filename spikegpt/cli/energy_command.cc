@@ -11,6 +11,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/energy/accounting.h"
+#include "spikegpt/energy/elementwise.h"
 #include "spikegpt/model/model_files.h"
 
 namespace spikegpt::cli {

@@ -10,7 +10,7 @@
 #include "spikegpt/infer/open_model.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/recurrent_state.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/text/tokenizer.h"
 
 namespace spikegpt::cli {

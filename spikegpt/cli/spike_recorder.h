@@ -7,7 +7,7 @@
 
 #include "spikegpt/core/probe.h"
 #include "spikegpt/model/config.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/model/weight_file.h"
 #include "spikegpt/plot/line_chart.h"
 #include "spikegpt/plot/raster.h"

@@ -22,8 +22,7 @@ struct SpikeRecord {
 
 // What a channel mix without spikes feeds its value projection: relu(k)^2, sparse but graded.
 struct HiddenRecord {
-  int layer = 0;
-  bool is_pre = false;  // of the ffnPre in the place of a time mix
+  int index = 0;  // of Product::sparse in network_form(config).products
   std::int64_t batch = 0;
   std::int64_t tokens = 0;
   std::int64_t neurons = 0;

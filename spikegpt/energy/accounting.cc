@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/energy/elementwise.h"
 #include "spikegpt/energy/text_pass.h"
 #include "spikegpt/model/recurrent_state.h"
 
@@ -31,7 +32,7 @@ const float* floats_of(DType dtype, std::int64_t batch, const void* values) {
 }  // namespace
 
 ActivityCounter::ActivityCounter(const ModelConfig& config)
-    : sites_(spike_sites(config).size()), hidden_(2 * static_cast<std::size_t>(config.n_layer)) {}
+    : sites_(spike_sites(config).size()), hidden_(static_cast<std::size_t>(network_form(config).sparse_inputs)) {}
 
 void ActivityCounter::on_spikes(const SpikeRecord& record) {
   count(floats_of(record.dtype, record.batch, record.spikes), record.tokens, record.neurons, true,
@@ -40,7 +41,7 @@ void ActivityCounter::on_spikes(const SpikeRecord& record) {
 
 void ActivityCounter::on_hidden(const HiddenRecord& record) {
   count(floats_of(record.dtype, record.batch, record.values), record.tokens, record.neurons, false,
-        hidden_.at(static_cast<std::size_t>(2 * record.layer + (record.is_pre ? 0 : 1))));
+        hidden_.at(static_cast<std::size_t>(record.index)));
 }
 
 Cost& Cost::operator+=(const Cost& other) {
@@ -60,34 +61,30 @@ double weight_traffic(const Cost& cost, const PriceTable& prices) {
 
 EnergyAccount::EnergyAccount(const ModelConfig& config, const float* parameters, std::span<const std::int32_t> tokens,
                              const std::function<void(std::int64_t)>& progress)
-    : config_(config),
-      products_(products_of(config)),
-      sites_(spike_sites(config)),
-      counter_(config),
-      tokens_(std::ssize(tokens)) {
+    : config_(config), form_(network_form(config)), counter_(config), tokens_(std::ssize(tokens)) {
   watch_text(config, parameters, tokens, counter_, {.progress = progress});
 }
 
 double EnergyAccount::firing_rate(int site) const {
-  const std::int64_t neurons = sites_.at(static_cast<std::size_t>(site)).neurons;
+  const std::int64_t neurons = form_.sites.at(static_cast<std::size_t>(site)).neurons;
   return static_cast<double>(counter_.site(site).events) / static_cast<double>(neurons * tokens_);
 }
 
 double EnergyAccount::firing_rate() const {
   double events = 0.0;
   double neurons = 0.0;
-  for (std::size_t i = 0; i < sites_.size(); ++i) {
+  for (std::size_t i = 0; i < form_.sites.size(); ++i) {
     events += static_cast<double>(counter_.site(static_cast<int>(i)).events);
-    neurons += static_cast<double>(sites_[i].neurons);
+    neurons += static_cast<double>(form_.sites[i].neurons);
   }
-  return sites_.empty() ? 0.0 : events / (neurons * static_cast<double>(tokens_));
+  return form_.sites.empty() ? 0.0 : events / (neurons * static_cast<double>(tokens_));
 }
 
 Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
   const std::int64_t all = tokens_ * p.inputs * p.outputs;
   Cost cost;
   cost.weights = all;
-  if (accounting == Accounting::kTwin || (accounting == Accounting::kPaper && sites_.empty())) {
+  if (accounting == Accounting::kTwin || (accounting == Accounting::kPaper && form_.sites.empty())) {
     cost.products.macs = all;
     return cost;
   }
@@ -99,7 +96,7 @@ Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
   switch (p.kind) {
     case InputKind::kDense: cost.products.macs = all; return cost;
     case InputKind::kSparse:
-      cost.weights = counter_.hidden(p.hidden).active * p.outputs;
+      cost.weights = counter_.hidden(p.sparse).active * p.outputs;
       cost.products.macs = cost.weights;
       return cost;
     case InputKind::kSpikes:
@@ -119,7 +116,7 @@ Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
 
 Cost EnergyAccount::layer(Accounting accounting, int layer) const {
   Cost sum;
-  for (const Product& product : products_) {
+  for (const Product& product : form_.products) {
     if (product.layer == layer) sum += cost(accounting, product);
   }
   if (accounting == Accounting::kTwin) sum.elementwise = tokens_ * elementwise_of(twin_of(config_), layer);

@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "spikegpt/core/probe.h"
-#include "spikegpt/energy/operations.h"
-#include "spikegpt/energy/products.h"
+#include "spikegpt/energy/prices.h"
 #include "spikegpt/model/config.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 
@@ -30,11 +29,12 @@ class ActivityCounter final : public Probe {
   void on_hidden(const HiddenRecord& record) override;
 
   const InputCount& site(int index) const { return sites_.at(static_cast<std::size_t>(index)); }
+  // By HiddenRecord::index.
   const InputCount& hidden(int index) const { return hidden_.at(static_cast<std::size_t>(index)); }
 
  private:
   std::vector<InputCount> sites_;
-  std::vector<InputCount> hidden_;  // two a layer
+  std::vector<InputCount> hidden_;
 };
 
 // How the products are paid for.
@@ -65,7 +65,7 @@ class EnergyAccount {
 
   const ModelConfig& config() const noexcept { return config_; }
   // Where its neurons are, as firing_rate(site) counts them.
-  const std::vector<SpikeSite>& sites() const noexcept { return sites_; }
+  const std::vector<SpikeSite>& sites() const noexcept { return form_.sites; }
   std::int64_t tokens() const noexcept { return tokens_; }
   // Of the whole text.
   Cost cost(Accounting accounting, const Product& product) const;
@@ -79,8 +79,7 @@ class EnergyAccount {
 
  private:
   ModelConfig config_;
-  std::vector<Product> products_;
-  std::vector<SpikeSite> sites_;
+  NetworkForm form_;
   ActivityCounter counter_;
   std::int64_t tokens_ = 0;
 };

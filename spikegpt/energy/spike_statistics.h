@@ -8,7 +8,7 @@
 
 #include "spikegpt/core/probe.h"
 #include "spikegpt/model/config.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 

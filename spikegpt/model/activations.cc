@@ -1,11 +1,10 @@
 #include "spikegpt/model/activations.h"
 
 #include <algorithm>
+#include <map>
 
 #include "spikegpt/kernels/layer_norm.h"
-#include "spikegpt/kernels/token_shift.h"
-#include "spikegpt/kernels/wkv_scan.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/mixer.h"
 
 namespace spikegpt {
 namespace {
@@ -23,15 +22,14 @@ class Planner {
     Activations<A> all;
     const bool keep_all = plan_.trainable && !plan_.recompute;
     // What rounding leaves of a distance tells a spike from none, but not two spikes from one.
-    remakes_stream_ = keep_all && config_.is_spikegpt() && !lif_parameters(config_).thresholds().is_graded();
+    remakes_stream_ =
+        keep_all && form_.architecture->only_adds_spikes() && !lif_parameters(config_).thresholds().is_graded();
     embedding(all);
-    remade_input_ = narrow();
-    if (!config_.is_event()) remade_hidden_ = narrow();
-    if (remakes_stream_) remade_middle_ = floats(N_ * C_);
-    for (int layer = 0; layer < config_.n_layer; ++layer) {
-      const bool kinds_differ = layer == 1 && config_.has_ffn_pre();
-      const bool fresh = keep_all || layer == 0 || kinds_differ;
-      all.blocks.push_back(fresh ? block(layer) : all.blocks.back());
+    remade_input_ = take(C_);
+    for (std::size_t layer = 0; layer < form_.blocks.size(); ++layer) {
+      const auto halves = [&](std::size_t i) { return &form_.architecture->halves(static_cast<int>(i)); };
+      const bool fresh = keep_all || layer == 0 || halves(layer) != halves(layer - 1);
+      all.blocks.push_back(fresh ? block(form_.blocks[layer]) : all.blocks.back());
     }
     head(all);
     if (plan_.trainable) all.d_residual = floats(N_ * C_);
@@ -41,8 +39,7 @@ class Planner {
 
  private:
   float* floats(std::int64_t count) { return arena_.take<float>(count); }
-  A* narrow() { return arena_.take<A>(N_ * C_); }
-  A* wide() { return arena_.take<A>(N_ * config_.hidden_size()); }
+  A* take(std::int64_t columns) { return columns == 0 ? nullptr : arena_.take<A>(N_ * columns); }
 
   void embedding(Activations<A>& all) {
     all.embedded = floats(N_ * C_);
@@ -58,61 +55,53 @@ class Planner {
     }
   }
 
-  BlockActivations<A> block(int layer) {
+  BlockActivations<A> block(const BlockForm& form) {
     BlockActivations<A> block;
     block.remakes_stream = remakes_stream_;
-    block.middle = remakes_stream_ ? remade_middle_ : floats(N_ * C_);
-    const BlockSites sites = block_sites(config_, layer);
-    block.first = half(layer == 0 && config_.has_ffn_pre());
-    keep_more(block.first, sites.input1, sites.hidden1, sites.output1);
-    block.second = half(true);
-    keep_more(block.second, sites.input2, sites.hidden2, sites.output2);
+    for (std::size_t i = 0; i + 1 < form.halves.size(); ++i) {
+      if (remakes_stream_ && i < remade_between_.size()) {
+        block.between.push_back(remade_between_[i]);
+      } else {
+        block.between.push_back(floats(N_ * C_));
+        if (remakes_stream_) remade_between_.push_back(block.between.back());
+      }
+    }
+    for (const HalfForm& half_form : form.halves) block.halves.push_back(half(half_form));
     return block;
   }
 
-  MixActivations<A> half(bool channel_mix) {
-    MixActivations<A> half;
+  HalfActivations<A> half(const HalfForm& form) {
+    HalfActivations<A> half;
     half.mean = floats(N_);
     half.inverse_std = floats(N_);
     half.input = remade_input_;
-    half.receptance = narrow();
-    half.value = narrow();
-    if (config_.is_event()) half.input_distance = narrow();
-    if (config_.is_spikegpt()) half.output_distance = narrow();
-    if (channel_mix && config_.is_event()) {
-      half.key = wide();
-      half.hidden_distance = wide();
-    } else if (channel_mix) {
-      half.hidden = wide();
-    } else {
-      half.key = narrow();
-      half.hidden = config_.is_event() ? narrow() : remade_hidden_;
-      if (config_.is_event()) half.hidden_distance = narrow();
-      if (config_.attention_norm) {
-        half.hidden_mean = floats(N_);
-        half.hidden_inverse_std = floats(N_);
-      }
+    half.input_neurons = neurons(form.input_site);
+    half.output_neurons = neurons(form.output_site);
+    for (const ActivationForm& value : form.mixer.activations) {
+      half.values.push_back(value.is_remade ? remade(value.columns) : take(value.columns));
     }
+    for (int i = 0; i < form.mixer.statistics; ++i) half.statistics.push_back(floats(N_));
+    for (const int site : form.sites) half.neurons.push_back(neurons(site));
     return half;
   }
-
-  // A second number of every token, for the kinds of neurons whose backward pass reads one.
-  A* kept(int site) {
-    if (site < 0 || !neurons_[static_cast<std::size_t>(site)].keeps_more()) return nullptr;
-    return arena_.take<A>(N_ * sites_[static_cast<std::size_t>(site)].neurons);
+  // One memory for all values of that width: a mixer has one that is made again at most.
+  A* remade(std::int64_t columns) {
+    const auto found = remade_values_.find(columns);
+    return found != remade_values_.end() ? found->second : remade_values_[columns] = take(columns);
   }
-  void keep_more(MixActivations<A>& half, int input, int hidden, int output) {
-    half.input_kept = kept(input);
-    half.hidden_kept = kept(hidden);
-    half.output_kept = kept(output);
+
+  NeuronActivations<A> neurons(int site) {
+    if (site < 0) return {};
+    const auto index = static_cast<std::size_t>(site);
+    const std::int64_t count = form_.sites[index].neurons;
+    return {take(count), neurons_[index].keeps_more() ? take(count) : nullptr};
   }
 
   void head(Activations<A>& all) {
     all.out_mean = floats(N_);
     all.out_inverse_std = floats(N_);
-    all.head_input = narrow();
-    if (config_.event_head) all.head_distance = narrow();
-    all.head_kept = kept(head_site(config_));
+    all.head_input = take(C_);
+    all.head_neurons = neurons(form_.head_site);
     all.losses = floats(N_);
     all.head_rows = std::clamp<std::int64_t>(kLogitsSize / config_.vocab_size, 1, N_);
     all.logits = floats(all.head_rows * config_.vocab_size);
@@ -120,16 +109,25 @@ class Planner {
   }
 
   void scratch(Scratch<A>& scratch) {
-    for (A*& buffer : scratch.narrow) buffer = narrow();
-    scratch.wide[0] = wide();
-    if (plan_.trainable && config_.is_event()) scratch.wide[1] = wide();
-    scratch.branch = narrow();
     const SequenceShape shape = plan_.shape(config_);
-    const SequenceShape hidden = {shape.batch, shape.tokens, config_.hidden_size()};
-    std::int64_t sums = 2;  // of the neurons that learn: for the gain, and for what they learn
-    for (const NeuronParameters& neuron : neurons_) sums = std::max<std::int64_t>(sums, 1 + neuron.learned());
-    scratch.sums = floats(std::max({wkv_scratch_size(shape), token_shift_scratch_size(shape),
-                                    layer_norm_scratch_size(N_, C_), sums * hidden.batch * hidden.channels}));
+    std::vector<std::int64_t> columns = {C_};
+    std::int64_t sums = layer_norm_scratch_size(N_, C_);
+    for (const BlockForm& block : form_.blocks) {
+      for (const HalfForm& half : block.halves) {
+        std::vector<std::int64_t> wanted = half.mixer.scratch;
+        const std::vector<std::int64_t>& more = half.mixer.backward_scratch;
+        if (plan_.trainable) wanted.insert(wanted.end(), more.begin(), more.end());
+        if (columns.size() < wanted.size()) columns.resize(wanted.size());
+        for (std::size_t i = 0; i < wanted.size(); ++i) columns[i] = std::max(columns[i], wanted[i]);
+        sums = std::max(sums, half.row.mixer->sums(shape, config_));
+      }
+    }
+    for (std::size_t i = 0; i < neurons_.size(); ++i) {  // for the gain, and for what they learn
+      sums = std::max(sums, (1 + neurons_[i].learned()) * shape.batch * form_.sites[i].neurons);
+    }
+    for (const std::int64_t width : columns) scratch.part.push_back(take(width));
+    scratch.branch = take(C_);
+    scratch.sums = floats(sums);
   }
 
   const ModelConfig& config_;
@@ -137,12 +135,12 @@ class Planner {
   Arena& arena_;
   const std::int64_t N_;
   const std::int64_t C_;
-  const std::vector<SpikeSite> sites_ = spike_sites(config_);
+  const NetworkForm form_ = network_form(config_);
   const std::vector<NeuronParameters> neurons_ = site_neurons(config_);
   bool remakes_stream_ = false;
   A* remade_input_ = nullptr;
-  A* remade_hidden_ = nullptr;
-  float* remade_middle_ = nullptr;
+  std::map<std::int64_t, A*> remade_values_;
+  std::vector<float*> remade_between_;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 

@@ -1,11 +1,11 @@
-// A block: time mix, then channel mix, each with its norm, its neurons and its residual sum (SPEC.md 6, 7).
+// A block: halves, each a mixer with its norm, its neurons and its residual sum (SPEC.md 6, 7).
 #pragma once
 
-#include <optional>
+#include <vector>
 
-#include "spikegpt/model/channel_mix.h"
-#include "spikegpt/model/spike_sites.h"
-#include "spikegpt/model/time_mix.h"
+#include "spikegpt/model/mixer.h"
+#include "spikegpt/model/packed_model.h"
+#include "spikegpt/model/parameters.h"
 
 namespace spikegpt {
 
@@ -17,16 +17,16 @@ bool is_halved_after(const ModelConfig& config, int layer);
 
 class Block {
  public:
-  Block(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward);
-  // For forward passes; reads `packed`, which must outlive it.
-  Block(const ModelConfig& config, int layer, const PackedBlock& packed);
+  Block(const NetworkForm& network, int layer, GemmPrecision precision, BackwardWeights* backward);
+  // For forward passes; reads the matrices of network.products, which must outlive it.
+  Block(const NetworkForm& network, int layer, std::span<const PackedMatrix> packed);
 
   // `scale` multiplies what the block's halves compute before any neuron: 1 but for the published inference script.
   void pack(const BlockWeights& weights, float scale);
 
   // x_out [N, C] from x [N, C], the residual stream. x_out may be x unless backward follows.
   template <class A>
-  void forward(const Pass<A>& pass, const BlockWeights& weights, BlockActivations<A>& keep, const float* x,
+  void forward(const Pass<A>& pass, const BlockWeights& weights, const BlockActivations<A>& keep, const float* x,
                float* x_out) const;
 
   // In place: d_x [N, C] becomes the gradient of the block's input. Adds to `gradients`.
@@ -38,30 +38,34 @@ class Block {
   template <class A>
   void remake_output(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, float* x_out) const;
 
+  // What half i is called in messages: "time mix", "first channel mix".
+  std::string half_name(std::size_t i) const;
+
  private:
+  struct Half {
+    HalfForm form;
+    std::vector<Linear> products;
+  };
   template <class A>
-  Dropout dropout_of(const Pass<A>& pass) const;
+  MixerPass<A> mixer_pass(const Pass<A>& pass, const Half& half, const HalfWeights& weights,
+                          const HalfActivations<A>& keep) const;
+  bool is_last(std::size_t i) const { return i + 1 == halves_.size(); }
+  // Dropout is that of the block's output.
   template <class A>
-  void remake_middle(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x) const;
+  Dropout dropout_of(const Pass<A>& pass, std::size_t half) const;
+  // What half i reads.
   template <class A>
-  void remake_input(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
-                    const MixActivations<A>& keep) const;
+  static const float* stream(const BlockActivations<A>& keep, const float* x, std::size_t i) {
+    return i == 0 ? x : keep.between[i - 1];
+  }
   template <class A>
-  void read_residual(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const float* x,
-                     MixActivations<A>& keep) const;
+  void remake_between(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, std::size_t end) const;
   template <class A>
-  const A* fire_output(const Pass<A>& pass, int output_site, const MixActivations<A>& keep) const;
-  template <class A>
-  void output_gradient(const Pass<A>& pass, int output_site, const MixActivations<A>& keep, const float* d_x) const;
-  template <class A>
-  void input_gradient(const Pass<A>& pass, const LayerNormWeights& norm, int input_site, const MixActivations<A>& keep,
-                      const float* x, float* d_x, const LayerNormWeights& gradients) const;
+  void add_spikes_again(const Pass<A>& pass, const BlockActivations<A>& keep, const float* x, std::size_t i,
+                        float* after) const;
 
   int layer_;
-  BlockSites sites_;
-  std::optional<TimeMix> time_mix_;
-  std::optional<ChannelMix> ffn_pre_;  // takes the place of the time mix in block 0 of RWKV-ffnPre
-  ChannelMix channel_mix_;
+  std::vector<Half> halves_;
 };
 
 }  // namespace spikegpt

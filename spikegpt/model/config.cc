@@ -11,7 +11,7 @@
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/json_fields.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/neurons/surrogate.h"
 
 namespace spikegpt {
@@ -25,15 +25,6 @@ constexpr std::array<Preset, 6> kPresets = {{
     {"216m", 18, 768, 1024, 50277, "215.4 M with the GPT-NeoX vocabulary; the official checkpoint"},
     {"260m", 24, 768, 1024, 50277, "261 M with the GPT-NeoX vocabulary"},
 }};
-
-void check_choice(std::string_view key, const std::string& value, std::initializer_list<const char*> choices) {
-  std::string names;
-  for (const char* choice : choices) {
-    if (value == choice) return;
-    names += names.empty() ? choice : std::string(", ") + choice;
-  }
-  check_setting(false, key, "\"" + value + "\"", "one of " + names);
-}
 
 void check_range(std::string_view key, int value, int low, int high) {
   check_setting(value >= low && value <= high, key, value, fmt::format("{} to {}", low, high));
@@ -54,7 +45,7 @@ std::set<NeuronKind> kinds_of(const ModelConfig& config) {
   std::set<NeuronKind> kinds;
   for (const auto& [place, kind] : config.neurons) {
     check_setting(std::find(places.begin(), places.end(), place) != places.end(), "neurons", place + "=" + kind,
-                  places.empty() ? "nothing for arch rwkv, which has no neurons"
+                  places.empty() ? fmt::format("nothing for arch {}, which has no neurons", config.arch)
                                  : fmt::format("places of this model: {}", fmt::join(places, ", ")));
     neuron_kind(kind);
   }
@@ -66,7 +57,7 @@ std::set<NeuronKind> kinds_of(const ModelConfig& config) {
 void check_kinds(const ModelConfig& config) {
   const std::set<NeuronKind> kinds = kinds_of(config);
   check_setting(config.neuron == "lif" || !kinds.empty(), "neuron", config.neuron,
-                "lif for arch rwkv, which has no neurons");
+                fmt::format("lif for arch {}, which has no neurons", config.arch));
   const ModelConfig usual;
   NeuronSettings settings = usual.neuron_settings;
   std::map<std::string, Json> defaults;
@@ -92,8 +83,8 @@ void check_kinds(const ModelConfig& config) {
   only_with(config.tau == usual.tau, "tau", config.tau, kUsesTau);
   only_with(config.decay_input, "decay_input", config.decay_input, kUsesDecayInput);
   only_with(!config.detach_reset, "detach_reset", config.detach_reset, kUsesReset);
-  check_setting(!config.learnable_tau || kinds.contains(NeuronKind::kParametricLif) || kinds.empty(), "learnable_tau", true,
-                "false unless some neurons are lif (those of kind plif always learn it)");
+  check_setting(!config.learnable_tau || kinds.contains(NeuronKind::kParametricLif) || kinds.empty(), "learnable_tau",
+                true, "false unless some neurons are lif (those of kind plif always learn it)");
   check_setting(!kinds.contains(NeuronKind::kParametricLif) || config.tau > 1.0, "tau", config.tau,
                 "more than 1 token with plif");
   const bool learns = std::any_of(kinds.begin(), kinds.end(), [](NeuronKind k) { return !info_of(k).learned.empty(); });
@@ -124,38 +115,31 @@ std::string arch_of(const Json& json) {
 ModelConfig first_config(const std::string& arch) {
   ModelConfig config;
   config.arch = arch;
-  config.binary_embedding = arch != "rwkv";
+  config.binary_embedding = architecture_of(arch).binary_embedding;
   return config;
 }
 
 }  // namespace
 
 void validate(const ModelConfig& config) {
-  check_choice("arch", config.arch, {"spikegpt", "rwkv", "event"});
-  check_choice("model_type", config.model_type, {"RWKV", "RWKV-ffnPre"});
+  const Architecture& architecture = architecture_of(config);
   check_range("n_layer", config.n_layer, 0, 1000);
   check_range("n_embd", config.n_embd, 1, 65536);
   check_range("vocab_size", config.vocab_size, 1, 1 << 24);
   check_range("ctx_len", config.ctx_len, 1, 1 << 20);
   check_setting(config.dropout >= 0.0 && config.dropout < 1.0, "dropout", config.dropout, "a probability below 1");
   check_neuron(config);
-  check_setting(!config.event_head || config.is_event(), "event_head", config.event_head, "false unless arch is event");
-  check_setting(!config.learnable_tau || config.arch != "rwkv", "learnable_tau", config.learnable_tau,
-                "false for arch rwkv, which has no neurons");
-  check_setting(!config.attention_norm || config.is_event(), "attention_norm", config.attention_norm,
+  check_setting(!config.event_head || architecture.head != nullptr, "event_head", config.event_head,
+                "false unless arch is event");
+  check_setting(!config.learnable_tau || !site_places(config).empty() || config.n_layer == 0, "learnable_tau",
+                config.learnable_tau, fmt::format("false for arch {}, which has no neurons", config.arch));
+  check_setting(!config.attention_norm || architecture.reads_spikes(), "attention_norm", config.attention_norm,
                 "false unless arch is event");
 }
 
 ModelConfig default_config(const std::string& arch) {
   ModelConfig config = first_config(arch);
-  if (config.is_event()) {
-    config.v_reset.reset();
-    config.spike_levels = 8;
-    config.signed_spikes = true;
-    config.squared_current = true;
-    config.alpha = 1.0;
-    config.binary_embedding = false;
-  }
+  if (const auto set_defaults = architecture_of(arch).set_defaults) set_defaults(config);
   return config;
 }
 

@@ -47,9 +47,6 @@ struct ModelConfig {
   NeuronSettings neuron_settings;
 
   int hidden_size() const { return 4 * n_embd; }
-  bool is_event() const { return arch == "event"; }
-  bool is_spikegpt() const { return arch == "spikegpt"; }
-  bool has_ffn_pre() const { return model_type == "RWKV-ffnPre"; }
   bool operator==(const ModelConfig&) const = default;
 
   // Calls visitor(key, field, help) for every field, in the order of config.json.
@@ -138,7 +135,7 @@ void save_config(const ModelConfig& config, const std::filesystem::path& path);
 
 // What the neurons of a configuration share.
 LifParameters lif_parameters(const ModelConfig& config);
-// The neurons at a place: "lif1", "att_in", ... (site_places in spike_sites.h).
+// The neurons at a place: "lif1", "att_in", ... (site_places in architecture.h).
 NeuronParameters neuron_parameters(const ModelConfig& config, const std::string& place);
 
 }  // namespace spikegpt

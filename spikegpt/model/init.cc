@@ -42,18 +42,16 @@ class Initialiser {
       : config_(config), kind_(kind), seed_(seed), event_gain_(static_cast<float>(event_gain)) {}
 
   void fill(const ParameterInfo& info, float* values) const {
-    const std::string& name = info.name;
-    const auto ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
-    if (name == "emb.weight") return embedding(info, values);
-    if (ends("time_decay")) return time_decay(layer_of(name), values);
-    if (ends("time_first")) return time_first(values);
-    if (name.find("time_mix_") != std::string::npos) return time_mix(name, values);
-    if (ends(".leak")) return constant(info, leak_parameter(config_.tau), values);
-    if (ends(".k")) return constant(info, static_cast<float>(config_.neuron_settings.klif.k), values);
-    if (ends(".taps")) return taps(info, values);
-    if (ends("gain")) return constant(info, event_gain_, values);
-    if (name.find("ln") != std::string::npos) return norm(info, values);
-    linear(info, values);
+    switch (info.first.kind) {
+      case FirstValues::Kind::kConstant: return constant(info, static_cast<float>(info.first.value), values);
+      case FirstValues::Kind::kGain: return constant(info, event_gain_, values);
+      case FirstValues::Kind::kEmbedding: return embedding(info, values);
+      case FirstValues::Kind::kMatrix: return matrix(info, values);
+      case FirstValues::Kind::kTimeDecay: return time_decay(info, values);
+      case FirstValues::Kind::kTimeFirst: return time_first(info, values);
+      case FirstValues::Kind::kTimeMix: return time_mix(info, values);
+      case FirstValues::Kind::kTaps: return taps(info, values);
+    }
   }
 
  private:
@@ -67,22 +65,12 @@ class Initialiser {
     for (int j = 0; j <= count; ++j) std::fill_n(values + j * each, each, SlidingPsn::first(j, count));
   }
 
-  static int layer_of(const std::string& name) { return std::stoi(name.substr(name.find('.') + 1)); }
   // a of SPEC.md 3: 0 in the first block, 1 in the last.
   double depth(int layer) const {
     return config_.n_layer > 1 ? static_cast<double>(layer) / (config_.n_layer - 1) : 0.0;
   }
 
   static void constant(const ParameterInfo& info, float value, float* values) { std::fill_n(values, info.size, value); }
-
-  void norm(const ParameterInfo& info, float* values) const {
-    if (info.name.ends_with("bias")) return constant(info, 0.0f, values);
-    const bool drives_neurons = config_.is_event() && (info.name.find(".ln1.") != std::string::npos ||
-                                                       info.name.find(".ln2.") != std::string::npos ||
-                                                       info.name.find(".att.ln_out.") != std::string::npos);
-    const bool drives_head = config_.event_head && info.name == "ln_out.weight";
-    constant(info, drives_neurons || drives_head ? event_gain_ : 1.0f, values);
-  }
 
   void embedding(const ParameterInfo& info, float* values) const {
     if (kind_ == InitKind::kRwkv) {
@@ -93,27 +81,19 @@ class Initialiser {
     for (std::int64_t i = 0; i < info.size; ++i) values[i] = static_cast<float>(stream.next_normal());
   }
 
-  void linear(const ParameterInfo& info, float* values) const {
+  void matrix(const ParameterInfo& info, float* values) const {
     const auto out = static_cast<double>(info.shape[0]);
     const auto in = static_cast<double>(info.shape[1]);
     if (kind_ == InitKind::kRwkv) {
-      if (starts_silent(info.name)) return constant(info, 0.0f, values);
+      if (info.first.silent) return constant(info, 0.0f, values);
       const double gain = out > in ? std::sqrt(out / in) : 1.0;
-      return orthogonal(info, info.name == "head.weight" ? 0.5 * gain : gain, values);
+      return orthogonal(info, info.first.scale * gain, values);
     }
     const double bound = 1.0 / std::sqrt(in);
     RandomStream stream = random(info);
     for (std::int64_t i = 0; i < info.size; ++i) {
       values[i] = static_cast<float>(bound * (2.0 * stream.next_uniform() - 1.0));
     }
-  }
-
-  static bool starts_silent(const std::string& name) {
-    for (const char* suffix : {"att.key.weight", "att.receptance.weight", "att.output.weight", "ffn.value.weight",
-                               "ffn.receptance.weight", "ffnPre.value.weight", "ffnPre.receptance.weight"}) {
-      if (name.ends_with(suffix)) return true;
-    }
-    return false;
   }
 
   void orthogonal(const ParameterInfo& info, double gain, float* values) const {
@@ -133,29 +113,25 @@ class Initialiser {
     }
   }
 
-  void time_decay(int layer, float* values) const {
-    const int C = config_.n_embd;
-    for (int c = 0; c < C; ++c) {
-      const double ramp = C > 1 ? static_cast<double>(c) / (C - 1) : 0.0;
-      values[c] = static_cast<float>(-5.0 + 8.0 * std::pow(ramp, 0.7 + 1.3 * depth(layer)));
+  void time_decay(const ParameterInfo& info, float* values) const {
+    const std::int64_t C = info.size;
+    for (std::int64_t c = 0; c < C; ++c) {
+      const double ramp = C > 1 ? static_cast<double>(c) / static_cast<double>(C - 1) : 0.0;
+      values[c] = static_cast<float>(-5.0 + 8.0 * std::pow(ramp, 0.7 + 1.3 * depth(info.layer)));
     }
   }
 
-  void time_first(float* values) const {
-    for (int c = 0; c < config_.n_embd; ++c) {
-      values[c] = static_cast<float>(std::log(0.3) + 0.5 * ((c + 1) % 3 - 1));
+  static void time_first(const ParameterInfo& info, float* values) {
+    for (std::int64_t c = 0; c < info.size; ++c) {
+      values[c] = static_cast<float>(std::log(0.3) + 0.5 * static_cast<double>((c + 1) % 3 - 1));
     }
   }
 
-  void time_mix(const std::string& name, float* values) const {
-    const int layer = layer_of(name);
-    const double b = 1.0 - static_cast<double>(layer) / config_.n_layer;
-    const bool attention = name.find(".att.") != std::string::npos;
-    const char which = name.back();
-    for (int c = 0; c < config_.n_embd; ++c) {
-      const double ramp = static_cast<double>(c) / config_.n_embd;
-      double mu = std::pow(ramp, attention && which == 'r' ? 0.5 * b : b);
-      if (which == 'v') mu += 0.3 * depth(layer);
+  void time_mix(const ParameterInfo& info, float* values) const {
+    const double b = 1.0 - static_cast<double>(info.layer) / config_.n_layer;
+    for (std::int64_t c = 0; c < info.size; ++c) {
+      const double ramp = static_cast<double>(c) / static_cast<double>(info.size);
+      const double mu = std::pow(ramp, info.first.scale * b) + info.first.offset * depth(info.layer);
       values[c] = static_cast<float>(mu);
     }
   }

@@ -51,7 +51,7 @@ class NetworkOf final : public TrainableNetwork {
         head_(config.vocab_size, config.n_embd, options.precision, backward_weights()),
         activity_(config) {
     for (int layer = 0; layer < config.n_layer; ++layer) {
-      blocks_.emplace_back(config, layer, options.precision, backward_weights());
+      blocks_.emplace_back(form_, layer, options.precision, backward_weights());
     }
     allocate();
   }
@@ -60,12 +60,12 @@ class NetworkOf final : public TrainableNetwork {
       : config_(model.config()),
         plan_(plan),
         backward_weights_(GemmPrecision::kF32),
-        head_(model.head()),
+        head_(model.matrices().back()),
         packed_(&model),
         activity_(config_) {
     ensure(!plan.trainable, "a packed model is not trainable");
     for (int layer = 0; layer < config_.n_layer; ++layer) {
-      blocks_.emplace_back(config_, layer, model.blocks()[static_cast<std::size_t>(layer)]);
+      blocks_.emplace_back(form_, layer, model.matrices());
     }
     weights_.weights = model.vectors();
     pass_.runner = &runner;
@@ -145,11 +145,13 @@ class NetworkOf final : public TrainableNetwork {
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const bool kept = plan_.trainable && !plan_.recompute;
       if (keep_.residual[i + 1] == keep_.remade_residual && i + 1 < blocks_.size()) continue;
-      if (kept && !keep_.blocks[i].remakes_stream && !all_finite({keep_.blocks[i].middle, size})) {
-        return fmt::format("the {} of block {}", i == 0 && config_.has_ffn_pre() ? "first channel mix" : "time mix", i);
+      const std::vector<float*>& between = keep_.blocks[i].between;
+      for (std::size_t half = 0; half < between.size() && kept && !keep_.blocks[i].remakes_stream; ++half) {
+        if (!all_finite({between[half], size})) return fmt::format("the {} of block {}", blocks_[i].half_name(half), i);
       }
       if (!all_finite({keep_.residual[i + 1], size})) {
-        return fmt::format("{} {}", kept ? "the channel mix of block" : "block", i);
+        return kept ? fmt::format("the {} of block {}", blocks_[i].half_name(between.size()), i)
+                    : fmt::format("block {}", i);
       }
     }
     return all_finite({keep_.losses, static_cast<std::size_t>(pass_.shape.rows())}) ? "" : "the head";
@@ -280,9 +282,9 @@ class NetworkOf final : public TrainableNetwork {
                                 .scratch = keep_.scratch.sums});
   }
 
-  // head_input = LN_out(x), or with event_head the spikes of LIF(LN_out(x)).
+  // head_input = LN_out(x), or with event_head the spikes of neurons that read it.
   void read_out() {
-    const bool fires = config_.event_head;
+    const bool fires = form_.head_site >= 0;
     A* const normal = fires ? keep_.scratch.branch : keep_.head_input;
     layer_norm_forward<A>(pass_.shape.rows(), config_.n_embd,
                           {.x = keep_.residual.back(),
@@ -292,22 +294,20 @@ class NetworkOf final : public TrainableNetwork {
                            .mean = keep_.out_mean,
                            .inverse_std = keep_.out_inverse_std});
     if (!fires) return;
-    neurons_forward<A>(pass_, {.site = head_site(config_),
+    neurons_forward<A>(pass_, {.site = form_.head_site,
                                .neurons = config_.n_embd,
                                .current = normal,
                                .spikes = keep_.head_input,
-                               .distance = keep_.head_distance,
-                               .kept = keep_.head_kept});
+                               .kept = keep_.head_neurons});
   }
 
   // From scratch.branch, the gradient of head_input, to d_residual.
   void read_out_backward(const ModelWeights& gradients) {
     A* const d_input = keep_.scratch.branch;
-    if (config_.event_head) {
-      neurons_backward<A, A>(pass_, {.site = head_site(config_),
+    if (form_.head_site >= 0) {
+      neurons_backward<A, A>(pass_, {.site = form_.head_site,
                                      .neurons = config_.n_embd,
-                                     .distance = keep_.head_distance,
-                                     .kept = keep_.head_kept,
+                                     .kept = keep_.head_neurons,
                                      .d_spikes = d_input,
                                      .d_current = d_input});
     }
@@ -360,6 +360,7 @@ class NetworkOf final : public TrainableNetwork {
   }
 
   ModelConfig config_;
+  NetworkForm form_ = network_form(config_);
   std::vector<NeuronParameters> neurons_ = site_neurons(config_);
   ActivationPlan plan_;
   BackwardWeights backward_weights_;

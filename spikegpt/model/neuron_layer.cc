@@ -12,15 +12,12 @@ LearnedValues learned_of(const Pass<A>& pass, int site) {
 
 template <class A>
 NeuronParameters neuron_of(const Pass<A>& pass, int site, bool rectified) {
-  return rectified ? rectified_neuron(pass.neuron(site)) : pass.neuron(site);
+  NeuronParameters neuron = pass.neuron(site);
+  neuron.is_signed = neuron.is_signed && !rectified;
+  return neuron;
 }
 
 }  // namespace
-
-NeuronParameters rectified_neuron(NeuronParameters neuron) {
-  neuron.is_signed = false;
-  return neuron;
-}
 
 template <class A>
 void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
@@ -29,23 +26,29 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   scan.gain = layer.gain;
   scan.learned = learned_of(pass, layer.site);
   scan.spikes = layer.spikes;
-  scan.distance = layer.distance;
-  scan.kept = layer.kept;
+  scan.distance = layer.kept.distance;
+  scan.kept = layer.kept.more;
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
   if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
   const SequenceShape shape = pass.with_channels(layer.neurons);
   const std::int64_t count = spike_scan_forward(shape, neuron_of(pass, layer.site, layer.rectified), pass.fire, scan);
   if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
   if (pass.probe == nullptr) return;
-  pass.probe->on_spikes(
-      {layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>, layer.current, layer.spikes, layer.distance});
+  pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>, layer.current, layer.spikes,
+                         layer.kept.distance});
+}
+
+template <class A>
+void remake_neurons(const Pass<A>& pass, const NeuronForward<A>& layer) {
+  spikes_from_distance(pass.with_channels(layer.neurons).size(), neuron_of(pass, layer.site, layer.rectified),
+                       pass.fire, layer.kept.distance, layer.spikes, layer.kept.more);
 }
 
 template <class A, class D>
 void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   SpikeScanBackward<A, D> scan;
-  scan.distance = layer.distance;
-  scan.kept = layer.kept;
+  scan.distance = layer.kept.distance;
+  scan.kept = layer.kept.more;
   scan.d_spikes = layer.d_spikes;
   scan.current = layer.current;
   scan.gain = layer.gain;
@@ -61,6 +64,8 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
 
 template void neurons_forward(const Pass<float>&, const NeuronForward<float>&);
 template void neurons_forward(const Pass<Bf16>&, const NeuronForward<Bf16>&);
+template void remake_neurons(const Pass<float>&, const NeuronForward<float>&);
+template void remake_neurons(const Pass<Bf16>&, const NeuronForward<Bf16>&);
 template void neurons_backward(const Pass<float>&, const NeuronBackward<float, float>&);
 template void neurons_backward(const Pass<Bf16>&, const NeuronBackward<Bf16, Bf16>&);
 template void neurons_backward(const Pass<Bf16>&, const NeuronBackward<Bf16, float>&);

@@ -5,9 +5,6 @@
 
 namespace spikegpt {
 
-// The neurons of a hidden layer have a non-linearity's part to play: with signed spikes they would have none.
-NeuronParameters rectified_neuron(NeuronParameters neuron);
-
 template <class A>
 struct NeuronForward {
   int site = 0;
@@ -15,19 +12,20 @@ struct NeuronForward {
   const A* current = nullptr;   // [B, T, neurons]
   const float* gain = nullptr;  // [neurons] or null
   A* spikes = nullptr;
-  A* distance = nullptr;   // kept for backward
-  A* kept = nullptr;       // the same, of kinds that keep more
-  bool rectified = false;  // no negative spikes, whatever the configuration says
+  NeuronActivations<A> kept;  // receives what backward needs
+  bool rectified = false;     // no negative spikes, whatever the configuration says
 };
 template <class A>
 void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer);
+// layer.spikes again, from layer.kept.
+template <class A>
+void remake_neurons(const Pass<A>& pass, const NeuronForward<A>& layer);
 
 template <class A, class D>
 struct NeuronBackward {
   int site = 0;
   std::int64_t neurons = 0;
-  const A* distance = nullptr;
-  const A* kept = nullptr;
+  NeuronActivations<A> kept;
   const D* d_spikes = nullptr;
   const A* current = nullptr;  // with gain only
   const float* gain = nullptr;

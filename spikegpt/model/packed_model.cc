@@ -6,6 +6,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/kernels/spike_encode.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/model/block.h"
 #include "spikegpt/model/checksum.h"
 #include "spikegpt/model/model_files.h"
@@ -19,88 +20,34 @@ constexpr const char* kFormat = "spikegpt-packed";
 constexpr const char* kVersion = "1";
 constexpr const char* kMadeBy = "a file of spikegpt quantize";
 
-// A matrix of a packed model and what it is made of.
-struct MatrixSource {
-  std::string name;
-  const float* weight = nullptr;  // [outputs, inputs]
-  std::int64_t outputs = 0;
-  std::int64_t inputs = 0;
-  const float* mu = nullptr;  // token shift of its inputs; null where there is none
-  float scale = 1.0f;
-};
-
-// The one list of matrices: calls visitor(matrix, source) for each. `weights` may hold null pointers.
-template <class Visitor>
-class MatrixLister {
- public:
-  MatrixLister(const ModelConfig& config, const ModelWeights& weights, Visitor& visit)
-      : config_(config), weights_(weights), C_(config.n_embd), H_(config.hidden_size()), visit_(visit) {}
-
-  template <class Blocks>
-  void blocks(Blocks& packed) {
-    for (std::size_t i = 0; i < packed.size(); ++i) {
-      const BlockWeights& block = weights_.blocks[i];
-      const std::string prefix = fmt::format("blocks.{}.", i);
-      const float scale = published_scale(config_, static_cast<int>(i));
-      if (i == 0 && config_.has_ffn_pre()) {
-        channel_mix(prefix + "ffnPre.", packed[i].ffn_pre, block.ffn_pre, scale);
-      } else {
-        time_mix(prefix + "att.", packed[i].att, block.att, scale);
-      }
-      channel_mix(prefix + "ffn.", packed[i].ffn, block.ffn, scale);
-    }
-  }
-  template <class Matrix>
-  void head(Matrix& packed) {
-    visit_(packed, MatrixSource{"head", weights_.head, config_.vocab_size, C_});
-  }
-
- private:
-  template <class Packed>
-  void time_mix(const std::string& prefix, Packed& packed, const TimeMixWeights& weights, float scale) {
-    visit_(packed.receptance, MatrixSource{prefix + "receptance", weights.receptance, C_, C_, weights.time_mix_r});
-    visit_(packed.key, MatrixSource{prefix + "key", weights.key, C_, C_, weights.time_mix_k});
-    visit_(packed.value, MatrixSource{prefix + "value", weights.value, C_, C_, weights.time_mix_v});
-    visit_(packed.output, MatrixSource{prefix + "output", weights.output, C_, C_, nullptr, scale});
-  }
-  template <class Packed>
-  void channel_mix(const std::string& prefix, Packed& packed, const ChannelMixWeights& weights, float scale) {
-    visit_(packed.receptance, MatrixSource{prefix + "receptance", weights.receptance, C_, C_, weights.time_mix_r});
-    visit_(packed.key, MatrixSource{prefix + "key", weights.key, H_, C_, weights.time_mix_k});
-    visit_(packed.value, MatrixSource{prefix + "value", weights.value, C_, H_, nullptr, scale});
-  }
-
-  const ModelConfig& config_;
-  const ModelWeights& weights_;
-  const std::int64_t C_;
-  const std::int64_t H_;
-  Visitor& visit_;
-};
-
-template <class Blocks, class Head, class Visitor>
-void visit_matrices(const ModelConfig& config, const ModelWeights& weights, Blocks& blocks, Head& head,
-                    Visitor visitor) {
-  MatrixLister<Visitor> lister(config, weights, visitor);
-  lister.blocks(blocks);
-  lister.head(head);
+bool is_folded(const Product& product, const PackOptions& options) {
+  return product.token_shift >= 0 && options.fold_token_shift;
 }
 
-std::int64_t packed_inputs(const MatrixSource& source, const PackOptions& options) {
-  return source.mu != nullptr && options.fold_token_shift ? 2 * source.inputs : source.inputs;
+std::int64_t packed_inputs(const Product& product, const PackOptions& options) {
+  return is_folded(product, options) ? 2 * product.inputs : product.inputs;
 }
 
-// The weights input-major, with the token shift folded in where it is wanted.
-std::vector<float> input_major(const MatrixSource& source, const PackOptions& options) {
-  const std::int64_t in = source.inputs;
-  const std::int64_t out = source.outputs;
-  const bool folded = source.mu != nullptr && options.fold_token_shift;
-  std::vector<float> values(static_cast<std::size_t>(packed_inputs(source, options) * out));
+// The weights of a product input-major, with the token shift folded in where it is wanted.
+std::vector<float> input_major(const ModelConfig& config, const ModelWeights& weights, const Product& product,
+                               const PackOptions& options) {
+  const bool is_head = product.weight < 0;
+  const auto parameter = [&](int index) {
+    const HalfWeights& half = weights.blocks[static_cast<std::size_t>(product.layer)].halves[product.half];
+    return half.mixer[static_cast<std::size_t>(index)];
+  };
+  const float* const weight = is_head ? weights.head : parameter(product.weight);
+  const float* const mu = is_folded(product, options) ? parameter(product.token_shift) : nullptr;
+  const float scale = product.is_last ? published_scale(config, product.layer) : 1.0f;
+  const std::int64_t in = product.inputs;
+  const std::int64_t out = product.outputs;
+  std::vector<float> values(static_cast<std::size_t>(packed_inputs(product, options) * out));
   for (std::int64_t o = 0; o < out; ++o) {
     for (std::int64_t i = 0; i < in; ++i) {
-      const float weight = source.scale * source.weight[o * in + i];
-      const float now = folded ? source.mu[i] : 1.0f;
-      values[static_cast<std::size_t>(i * out + o)] = weight * now;
-      if (folded) values[static_cast<std::size_t>((in + i) * out + o)] = weight * (1.0f - now);
+      const float value = scale * weight[o * in + i];
+      const float now = mu == nullptr ? 1.0f : mu[i];
+      values[static_cast<std::size_t>(i * out + o)] = value * now;
+      if (mu != nullptr) values[static_cast<std::size_t>((in + i) * out + o)] = value * (1.0f - now);
     }
   }
   return values;
@@ -191,7 +138,7 @@ PackOptions options_of(const WeightFile& file) {
 }  // namespace
 
 PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
-  return {.type = type, .fold_token_shift = config.is_event()};
+  return {.type = type, .fold_token_shift = architecture_of(config).reads_spikes()};
 }
 
 bool is_packed_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kFileName); }
@@ -200,8 +147,7 @@ PackedModel::PackedModel(const ModelConfig& config)
     : config_(config),
       layout_(config, ParameterSelection::kVectors),
       vectors_(static_cast<std::size_t>(layout_.flat_size())),
-      weights_(bind_weights(config, vectors_.data(), ParameterSelection::kVectors)),
-      blocks_(static_cast<std::size_t>(config.n_layer)) {}
+      weights_(bind_weights(config, vectors_.data(), ParameterSelection::kVectors)) {}
 
 PackedModel::PackedModel(const ModelConfig& config, const float* parameters, const PackOptions& options)
     : PackedModel(config) {
@@ -213,10 +159,10 @@ PackedModel::PackedModel(const ModelConfig& config, const float* parameters, con
   }
   const ModelWeights weights = bind_weights(config, const_cast<float*>(parameters));  // only read
   pack_embedding(weights.embedding);
-  visit_matrices(config, weights, blocks_, head_, [&](PackedMatrix& matrix, const MatrixSource& source) {
-    matrix =
-        PackedMatrix(options.type, packed_inputs(source, options), source.outputs, input_major(source, options).data());
-  });
+  for (const Product& product : network_form(config).products) {
+    matrices_.emplace_back(options.type, packed_inputs(product, options), product.outputs,
+                           input_major(config, weights, product, options).data());
+  }
 }
 
 void PackedModel::pack_embedding(const float* embedding) {
@@ -250,8 +196,7 @@ void PackedModel::embed(std::span<const std::int32_t> tokens, float* x) const no
 
 std::size_t PackedModel::size_in_bytes() const {
   std::size_t size = vectors_.size() * sizeof(float) + embedding_.size();
-  visit_matrices(config_, weights_, blocks_, head_,
-                 [&](const PackedMatrix& matrix, const MatrixSource&) { size += matrix.size_in_bytes(); });
+  for (const PackedMatrix& matrix : matrices_) size += matrix.size_in_bytes();
   return size;
 }
 
@@ -260,10 +205,10 @@ std::string PackedModel::fingerprint() const {
   hash.add(config_to_json(config_));
   hash.add(std::as_bytes(vectors_.span()));
   hash.add(std::span<const std::byte>(embedding_.data(), embedding_.size()));
-  visit_matrices(config_, weights_, blocks_, head_, [&](const PackedMatrix& matrix, const MatrixSource&) {
+  for (const PackedMatrix& matrix : matrices_) {
     hash.add(matrix.weights());
     hash.add(matrix.scales());
-  });
+  }
   return hash.text();
 }
 
@@ -272,13 +217,16 @@ void PackedModel::save(const std::filesystem::path& folder) const {
   const EmbeddingFormat format = embedding_format(config_, type());
   tensors.push_back(
       {"emb.weight", format.dtype, {config_.vocab_size, format.elements}, {embedding_.data(), embedding_.size()}});
-  visit_matrices(config_, weights_, blocks_, head_, [&](const PackedMatrix& matrix, const MatrixSource& source) {
-    tensors.push_back({source.name + ".weight", stored_dtype(type()),
-                       weight_shape(type(), matrix.inputs(), matrix.outputs()), matrix.weights()});
-    if (!has_scales(type())) return;
-    tensors.push_back({source.name + ".scale", scale_dtype(type()),
-                       scale_shape(type(), matrix.inputs(), matrix.outputs()), matrix.scales()});
-  });
+  const NetworkForm form = network_form(config_);
+  for (std::size_t i = 0; i < matrices_.size(); ++i) {
+    const PackedMatrix& matrix = matrices_[i];
+    const std::string& name = form.products[i].name;
+    tensors.push_back({name + ".weight", stored_dtype(type()), weight_shape(type(), matrix.inputs(), matrix.outputs()),
+                       matrix.weights()});
+    if (!has_scales(type())) continue;
+    tensors.push_back({name + ".scale", scale_dtype(type()), scale_shape(type(), matrix.inputs(), matrix.outputs()),
+                       matrix.scales()});
+  }
   make_folder(folder);
   save_config(config_, folder / "config.json");
   write_safetensors(folder / kFileName,
@@ -311,22 +259,21 @@ PackedModel PackedModel::load(const std::filesystem::path& folder) {
   if (format.dtype != DType::kU8) check_finite(file, embedding);
   model.embedding_ = AlignedBytes(embedding.data.size());
   std::memcpy(model.embedding_.data(), embedding.data.data(), embedding.data.size());
-  visit_matrices(config, model.weights_, model.blocks_, model.head_,
-                 [&](PackedMatrix& matrix, const MatrixSource& source) {
-                   const std::int64_t inputs = packed_inputs(source, model.options_);
-                   const TensorView& weights = expect_tensor(
-                       file, {source.name + ".weight", stored_dtype(type), weight_shape(type, inputs, source.outputs)});
-                   std::span<const std::byte> scales;
-                   if (has_scales(type)) {
-                     const TensorView& tensor = expect_tensor(
-                         file, {source.name + ".scale", scale_dtype(type), scale_shape(type, inputs, source.outputs)});
-                     check_finite(file, tensor);
-                     scales = tensor.data;
-                   } else {
-                     check_finite(file, weights);
-                   }
-                   matrix = PackedMatrix(type, inputs, source.outputs, weights.data, scales);
-                 });
+  for (const Product& product : network_form(config).products) {
+    const std::int64_t inputs = packed_inputs(product, model.options_);
+    const TensorView& weights = expect_tensor(
+        file, {product.name + ".weight", stored_dtype(type), weight_shape(type, inputs, product.outputs)});
+    std::span<const std::byte> scales;
+    if (has_scales(type)) {
+      const TensorView& tensor =
+          expect_tensor(file, {product.name + ".scale", scale_dtype(type), scale_shape(type, inputs, product.outputs)});
+      check_finite(file, tensor);
+      scales = tensor.data;
+    } else {
+      check_finite(file, weights);
+    }
+    model.matrices_.emplace_back(type, inputs, product.outputs, weights.data, scales);
+  }
   return model;
 }
 

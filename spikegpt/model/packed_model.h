@@ -20,27 +20,8 @@ struct PackOptions {
   // projections, and pays where inputs are spikes: rows are then added, never multiplied (SPEC.md 7).
   bool fold_token_shift = false;
 };
-// Folded where inputs are spikes: arch event.
+// Folded where the inputs of all projections are spikes.
 PackOptions default_pack_options(const ModelConfig& config, WeightType type);
-
-struct PackedTimeMix {
-  PackedMatrix receptance;  // [C or 2C inputs, C outputs], and the two below
-  PackedMatrix key;
-  PackedMatrix value;
-  PackedMatrix output;  // [C, C]
-};
-
-struct PackedChannelMix {
-  PackedMatrix receptance;  // [C or 2C, C]
-  PackedMatrix key;         // [C or 2C, 4C]
-  PackedMatrix value;       // [4C, C]
-};
-
-struct PackedBlock {
-  PackedTimeMix att;         // empty in a block with ffn_pre
-  PackedChannelMix ffn_pre;  // block 0 of RWKV-ffnPre
-  PackedChannelMix ffn;
-};
 
 // Immutable; any number of networks and threads may read one at once.
 class PackedModel {
@@ -55,8 +36,8 @@ class PackedModel {
   const ModelConfig& config() const noexcept { return config_; }
   WeightType type() const noexcept { return options_.type; }
   bool folded() const noexcept { return options_.fold_token_shift; }
-  const std::vector<PackedBlock>& blocks() const noexcept { return blocks_; }
-  const PackedMatrix& head() const noexcept { return head_; }
+  // Of network_form(config()).products: [inputs, outputs], or [2 inputs, outputs] where the shift is folded in.
+  std::span<const PackedMatrix> matrices() const noexcept { return matrices_; }
   // Norms, decays, mixes and gains; the pointers of matrices are null.
   const ModelWeights& vectors() const noexcept { return weights_; }
   // x [tokens, C]: the embedding of each, as spikes if the model has a binary one.
@@ -75,8 +56,7 @@ class PackedModel {
   AlignedBuffer<float> vectors_;
   ModelWeights weights_;
   AlignedBytes embedding_;  // [V, bytes of a row]: one bit per channel, bf16 or float
-  std::vector<PackedBlock> blocks_;
-  PackedMatrix head_;
+  std::vector<PackedMatrix> matrices_;
 };
 
 // Whether `folder` holds a packed model rather than a trainable one.

@@ -4,86 +4,94 @@
 #include <numeric>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 namespace {
 
 constexpr std::int64_t kFloatsPerLine = 16;
 
-// The one list of parameters: calls visitor(name, shape, pointer) for each, in the order of the flat vector.
+// A parameter on its way into the flat vector.
+struct Listed {
+  const std::string& name;
+  const ParameterForm& form;
+  int layer;
+  float*& pointer;
+};
+
+// The one list of parameters: calls visitor(Listed) for each, in the order of the flat vector.
 template <class Visitor>
 class WeightLister {
  public:
-  WeightLister(const ModelConfig& config, Visitor& visitor)
-      : config_(config), C_(config.n_embd), H_(config.hidden_size()), visit_(visitor) {}
+  WeightLister(const ModelConfig& config, Visitor& visitor) : config_(config), visit_(visitor) {}
 
   void model(ModelWeights& weights) {
     const std::int64_t V = config_.vocab_size;
-    weights.blocks.resize(static_cast<std::size_t>(config_.n_layer));
-    visit_("emb.weight", {V, C_}, weights.embedding);
-    for (std::size_t i = 0; i < weights.blocks.size(); ++i) block(i, weights.blocks[i]);
-    layer_norm("ln_out", weights.ln_out);
-    visit_("head.weight", {V, C_}, weights.head);
+    const std::int64_t C = config_.n_embd;
+    weights.blocks.resize(form_.blocks.size());
+    parameter("", {"emb.weight", {V, C}, {.kind = Kind::kEmbedding}}, weights.embedding);
+    for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+      layer_ = static_cast<int>(i);
+      block(form_.blocks[i], weights.blocks[i]);
+    }
+    layer_ = -1;
+    layer_norm("ln_out", form_.head_site >= 0, weights.ln_out);
+    parameter("", {"head.weight", {V, C}, {.scale = 0.5}}, weights.head);
     learned(weights.learned);
   }
 
  private:
-  void block(std::size_t index, BlockWeights& weights) {
-    const std::string prefix = fmt::format("blocks.{}.", index);
-    if (index == 0) layer_norm(prefix + "ln0", weights.ln0);
-    layer_norm(prefix + "ln1", weights.ln1);
-    layer_norm(prefix + "ln2", weights.ln2);
-    if (index == 0 && config_.has_ffn_pre()) {
-      channel_mix(prefix + "ffnPre.", weights.ffn_pre);
-    } else {
-      time_mix(prefix + "att.", weights.att);
+  using Kind = FirstValues::Kind;
+
+  void parameter(const std::string& prefix, const ParameterForm& form, float*& pointer) {
+    if (form.shape.empty()) return;
+    visit_(Listed{prefix + form.name, form, layer_, pointer});
+  }
+  void block(const BlockForm& form, BlockWeights& weights) {
+    weights.halves.resize(form.halves.size());
+    if (layer_ == 0) layer_norm("blocks.0.ln0", false, weights.ln0);
+    for (std::size_t i = 0; i < form.halves.size(); ++i) {
+      layer_norm(form.halves[i].norm, form.halves[i].input_site >= 0, weights.halves[i].norm);
     }
-    channel_mix(prefix + "ffn.", weights.ffn);
+    for (std::size_t i = 0; i < form.halves.size(); ++i) {
+      const std::vector<ParameterForm>& parameters = form.halves[i].mixer.parameters;
+      std::vector<float*>& pointers = weights.halves[i].mixer;
+      pointers.resize(parameters.size());
+      for (std::size_t p = 0; p < parameters.size(); ++p) {
+        parameter(form.halves[i].name + ".", parameters[p], pointers[p]);
+      }
+    }
   }
   void learned(std::vector<float*>& values) {
-    const std::vector<SpikeSite> sites = spike_sites(config_);
+    const std::vector<SpikeSite>& sites = form_.sites;
     values.resize(sites.size());
     for (std::size_t i = 0; i < sites.size(); ++i) {
       const NeuronParameters neuron = neuron_parameters(config_, sites[i].place);
       if (neuron.learned() == 0) continue;
       const std::int64_t count = neuron.learned() * (learns_per_layer(config_) ? 1 : sites[i].neurons);
-      visit_(sites[i].name + "." + info_of(neuron.kind).learned.front(), {count}, values[i]);
+      parameter(sites[i].name + ".", {info_of(neuron.kind).learned.front(), {count}, first_learned(neuron)}, values[i]);
     }
   }
-  void layer_norm(const std::string& name, LayerNormWeights& weights) {
-    visit_(name + ".weight", {C_}, weights.weight);
-    visit_(name + ".bias", {C_}, weights.bias);
-  }
-  void time_mix(const std::string& prefix, TimeMixWeights& weights) {
-    visit_(prefix + "time_decay", {C_}, weights.time_decay);
-    visit_(prefix + "time_first", {C_}, weights.time_first);
-    visit_(prefix + "time_mix_k", {1, 1, C_}, weights.time_mix_k);
-    visit_(prefix + "time_mix_v", {1, 1, C_}, weights.time_mix_v);
-    visit_(prefix + "time_mix_r", {1, 1, C_}, weights.time_mix_r);
-    visit_(prefix + "key.weight", {C_, C_}, weights.key);
-    visit_(prefix + "value.weight", {C_, C_}, weights.value);
-    visit_(prefix + "receptance.weight", {C_, C_}, weights.receptance);
-    visit_(prefix + "output.weight", {C_, C_}, weights.output);
-    if (config_.attention_norm) {
-      layer_norm(prefix + "ln_out", weights.ln_out);
-    } else if (config_.is_event()) {
-      visit_(prefix + "gain", {C_}, weights.gain);
+  FirstValues first_learned(const NeuronParameters& neuron) const {
+    switch (neuron.kind) {
+      case NeuronKind::kParametricLif: return {.kind = Kind::kConstant, .value = leak_parameter(config_.tau)};
+      case NeuronKind::kKlif: return {.kind = Kind::kConstant, .value = neuron.own.klif.k};
+      case NeuronKind::kSlidingPsn: return {.kind = Kind::kTaps};
+      default: throw Bug("first values of what a neuron learns");
     }
   }
-  void channel_mix(const std::string& prefix, ChannelMixWeights& weights) {
-    visit_(prefix + "time_mix_k", {1, 1, C_}, weights.time_mix_k);
-    visit_(prefix + "time_mix_r", {1, 1, C_}, weights.time_mix_r);
-    visit_(prefix + "key.weight", {H_, C_}, weights.key);
-    visit_(prefix + "receptance.weight", {C_, C_}, weights.receptance);
-    visit_(prefix + "value.weight", {C_, H_}, weights.value);
-    if (config_.is_event()) visit_(prefix + "gain", {H_}, weights.gain);
+  // A norm whose neurons spike into products starts them at a healthy rate.
+  void layer_norm(const std::string& name, bool drives_neurons, LayerNormWeights& weights) {
+    const std::int64_t C = config_.n_embd;
+    const FirstValues one = {.kind = drives_neurons ? Kind::kGain : Kind::kConstant, .value = 1.0};
+    parameter(name + ".", {"weight", {C}, one}, weights.weight);
+    parameter(name + ".", {"bias", {C}, {.kind = Kind::kConstant}}, weights.bias);
   }
 
   const ModelConfig& config_;
-  const std::int64_t C_;
-  const std::int64_t H_;
+  const NetworkForm form_ = network_form(config_);
   Visitor& visit_;
+  int layer_ = -1;
 };
 
 template <class Visitor>
@@ -111,10 +119,10 @@ bool learns_per_layer(const ModelConfig& config) noexcept {
 
 ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection selection) {
   ModelWeights unused;
-  visit_weights(config, unused, [&](const std::string& name, std::vector<std::int64_t> shape, float*&) {
-    if (!is_selected(shape, selection)) return;
-    const std::int64_t size = element_product(shape);
-    infos_.push_back({name, std::move(shape), flat_size_, size});
+  visit_weights(config, unused, [&](const Listed& listed) {
+    if (!is_selected(listed.form.shape, selection)) return;
+    const std::int64_t size = element_product(listed.form.shape);
+    infos_.push_back({listed.name, listed.form.shape, flat_size_, size, listed.form.first, listed.layer});
     flat_size_ += padded(size);
     parameter_count_ += size;
   });
@@ -125,19 +133,18 @@ ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection s
 }
 
 const ParameterInfo* ParameterLayout::find(std::string_view name) const noexcept {
-  const auto found =
-      std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                       [&](std::size_t i, std::string_view wanted) { return infos_[i].name < wanted; });
+  const auto found = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                                      [&](std::size_t i, std::string_view wanted) { return infos_[i].name < wanted; });
   return found == by_name_.end() || infos_[*found].name != name ? nullptr : &infos_[*found];
 }
 
 ModelWeights bind_weights(const ModelConfig& config, float* flat, ParameterSelection selection) {
   ModelWeights weights;
   std::int64_t offset = 0;
-  visit_weights(config, weights, [&](const std::string&, const std::vector<std::int64_t>& shape, float*& pointer) {
-    if (!is_selected(shape, selection)) return;
-    pointer = flat + offset;
-    offset += padded(element_product(shape));
+  visit_weights(config, weights, [&](const Listed& listed) {
+    if (!is_selected(listed.form.shape, selection)) return;
+    listed.pointer = flat + offset;
+    offset += padded(element_product(listed.form.shape));
   });
   return weights;
 }

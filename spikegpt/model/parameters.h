@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "spikegpt/model/config.h"
+#include "spikegpt/model/part.h"
 
 namespace spikegpt {
 
@@ -15,36 +16,15 @@ struct LayerNormWeights {
   float* bias = nullptr;    // [C]
 };
 
-struct TimeMixWeights {
-  float* time_decay = nullptr;  // [C]
-  float* time_first = nullptr;  // [C]
-  float* time_mix_k = nullptr;  // [C], and the two below
-  float* time_mix_v = nullptr;
-  float* time_mix_r = nullptr;
-  float* key = nullptr;  // [C, C], and the three below
-  float* value = nullptr;
-  float* receptance = nullptr;
-  float* output = nullptr;
-  float* gain = nullptr;    // [C] of the neurons that `output` reads; arch event without attention_norm
-  LayerNormWeights ln_out;  // in front of those neurons with attention_norm
-};
-
-struct ChannelMixWeights {
-  float* time_mix_k = nullptr;  // [C]
-  float* time_mix_r = nullptr;  // [C]
-  float* key = nullptr;         // [4C, C]
-  float* receptance = nullptr;  // [C, C]
-  float* value = nullptr;       // [C, 4C]
-  float* gain = nullptr;        // [4C] of the hidden neurons; arch event only
+// Of a half of a block.
+struct HalfWeights {
+  LayerNormWeights norm;
+  std::vector<float*> mixer;  // as its form lists them; null where the configuration does not have one
 };
 
 struct BlockWeights {
   LayerNormWeights ln0;  // block 0 only
-  LayerNormWeights ln1;
-  LayerNormWeights ln2;
-  TimeMixWeights att;         // unless the block has ffn_pre
-  ChannelMixWeights ffn_pre;  // block 0 of RWKV-ffnPre
-  ChannelMixWeights ffn;
+  std::vector<HalfWeights> halves;
 };
 
 // Pointers into a flat vector: of parameters, of gradients, or of anything else laid out the same way.
@@ -52,7 +32,7 @@ struct ModelWeights {
   float* embedding = nullptr;  // [V, C]
   std::vector<BlockWeights> blocks;
   LayerNormWeights ln_out;
-  float* head = nullptr;      // [V, C]
+  float* head = nullptr;        // [V, C]
   std::vector<float*> learned;  // of every spike site what its neurons learn; null for nothing
 };
 
@@ -61,6 +41,11 @@ struct ParameterInfo {
   std::vector<std::int64_t> shape;
   std::int64_t offset = 0;  // in floats; a multiple of 16
   std::int64_t size = 0;
+  FirstValues first = {};
+  int layer = -1;  // of a block; -1 outside
+
+  // Matrices are what a packed model keeps otherwise, and what weight decay takes from.
+  bool is_matrix() const { return shape.size() == 2; }
 };
 
 // Part of a flat vector.

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "spikegpt/core/error.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 
@@ -43,7 +43,7 @@ RecurrentState& RecurrentState::operator=(const RecurrentState& other) {
 // With null memory only the sizes of the parts come out right.
 void RecurrentState::build(const ModelConfig& config, float* memory) {
   parts_.clear();
-  blocks_.clear();
+  mixers_.clear();
   membranes_.clear();
   std::int64_t offset = 0;
   const auto add = [&](std::string name, std::int64_t channels, float rest) {
@@ -52,19 +52,23 @@ void RecurrentState::build(const ModelConfig& config, float* memory) {
     offset += batch_ * channels;
     return values;
   };
-  const std::int64_t C = config.n_embd;
-  for (int layer = 0; layer < config.n_layer; ++layer) {
-    BlockState block;
-    block.att_shift = add(fmt::format("blocks.{}.att_shift", layer), C, 0.0f);
-    block.ffn_shift = add(fmt::format("blocks.{}.ffn_shift", layer), C, 0.0f);
-    if (layer > 0 || !config.has_ffn_pre()) {
-      block.wkv.numerator = add(fmt::format("blocks.{}.numerator", layer), C, 0.0f);
-      block.wkv.denominator = add(fmt::format("blocks.{}.denominator", layer), C, 0.0f);
-      block.wkv.max_exponent = add(fmt::format("blocks.{}.max_exponent", layer), C, kEmptyMaxExponent);
+  const NetworkForm form = network_form(config);
+  for (std::size_t layer = 0; layer < form.blocks.size(); ++layer) {
+    const std::vector<HalfForm>& halves = form.blocks[layer].halves;
+    std::vector<std::vector<float*>>& mixers = mixers_.emplace_back(halves.size());
+    // The first state of every half, the second, and so on: the order of the files.
+    for (std::size_t i = 0, left = 1; left > 0; ++i) {
+      left = 0;
+      for (std::size_t half = 0; half < halves.size(); ++half) {
+        const std::vector<StateForm>& states = halves[half].mixer.states;
+        if (i >= states.size()) continue;
+        const StateForm& state = states[i];
+        mixers[half].push_back(add(fmt::format("blocks.{}.{}", layer, state.name), state.channels, state.rest));
+        ++left;
+      }
     }
-    blocks_.push_back(block);
   }
-  for (const SpikeSite& site : spike_sites(config)) {
+  for (const SpikeSite& site : form.sites) {
     const NeuronParameters neuron = neuron_parameters(config, site.place);
     float* first = nullptr;
     for (int i = 0; i < neuron.states(); ++i) {

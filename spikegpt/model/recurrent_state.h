@@ -7,17 +7,9 @@
 #include <vector>
 
 #include "spikegpt/core/aligned_buffer.h"
-#include "spikegpt/kernels/wkv_scan.h"
 #include "spikegpt/model/config.h"
 
 namespace spikegpt {
-
-// Of one block. Each pointer is [B, C] unless it says otherwise.
-struct BlockState {
-  float* att_shift = nullptr;  // what the time mix (or ffnPre) read at the last token
-  float* ffn_shift = nullptr;  // what the channel mix read
-  WkvState wkv;                // empty in a block with ffnPre
-};
 
 // The state of B sequences. Copies are deep.
 class RecurrentState {
@@ -37,7 +29,10 @@ class RecurrentState {
   void copy_sequence(std::int64_t b, const RecurrentState& from, std::int64_t from_b);
 
   std::int64_t batch() const noexcept { return batch_; }
-  const BlockState& block(int layer) const { return blocks_[static_cast<std::size_t>(layer)]; }
+  // Of a half of a block, [B, channels] each, in the order of its mixer's form.
+  std::span<float* const> mixer(int layer, std::size_t half) const {
+    return mixers_[static_cast<std::size_t>(layer)][half];
+  }
   // [states, B, neurons] of a spike site, the potentials first.
   float* membrane(int site) const { return membranes_[static_cast<std::size_t>(site)]; }
   // The whole state, for saving.
@@ -63,7 +58,7 @@ class RecurrentState {
   std::int64_t batch_ = 0;
   AlignedBuffer<float> values_;
   std::vector<Part> parts_;
-  std::vector<BlockState> blocks_;
+  std::vector<std::vector<std::vector<float*>>> mixers_;  // [layer][half]
   std::vector<float*> membranes_;
 };
 

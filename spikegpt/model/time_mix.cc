@@ -1,179 +1,194 @@
-#include "spikegpt/model/time_mix.h"
-
+// Time mix: spiking RWKV attention, linear in the length of the text (SPEC.md 4, 7).
 #include "spikegpt/kernels/layer_norm.h"
-#include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
-#include "spikegpt/model/mixed_products.h"
-#include "spikegpt/model/neuron_layer.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/layer_operations.h"
+#include "spikegpt/model/shifted_products.h"
 
 namespace spikegpt {
 namespace {
 
-// The three mixes of the input: for r, k and v.
-template <class A>
-TokenShiftForward<A> shift_of(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x,
-                              const RecurrentState* state_out) {
-  TokenShiftForward<A> shift;
-  shift.x = x;
-  shift.mixes = 3;
-  shift.mu = {weights.time_mix_r, weights.time_mix_k, weights.time_mix_v};
-  for (std::size_t j = 0; j < 3; ++j) shift.mixed[j] = pass.scratch->narrow[j];
-  if (pass.state_in != nullptr) shift.previous = pass.state_in->block(layer).att_shift;
-  if (state_out != nullptr) shift.last = state_out->block(layer).att_shift;
-  return shift;
+// The order in which form() lists things.
+enum Parameter : std::size_t {
+  kTimeDecay,
+  kTimeFirst,
+  kMixKey,
+  kMixValue,
+  kMixReceptance,
+  kKey,
+  kValue,
+  kReceptance,
+  kOutput,
+  kNormWeight,  // in front of the neurons, with attention_norm
+  kNormBias,
+  kGain,  // of the neurons, without
+};
+enum ProductIndex : std::size_t { kReceptanceProduct, kKeyProduct, kValueProduct, kOutputProduct };
+enum Activation : std::size_t { kKeptReceptance, kKeptKey, kKeptValue, kKeptHidden };  // hidden: sigmoid(r) * wkv
+enum Statistic : std::size_t { kNormMean, kNormInverseStd };
+enum State : std::size_t { kShift, kNumerator, kDenominator, kMaxExponent };
+
+PartForm form_of(const MixerContext& context) {
+  const std::int64_t C = context.config.n_embd;
+  const bool fires = context.hidden != nullptr;
+  const bool norms = fires && context.config.attention_norm;
+  using Kind = FirstValues::Kind;
+  using Reads = ProductForm::Reads;
+  const auto only_if = [&](bool exists) { return exists ? std::vector{C} : std::vector<std::int64_t>{}; };
+
+  PartForm form;
+  form.parameters = {
+      {"time_decay", {C}, {.kind = Kind::kTimeDecay}},
+      {"time_first", {C}, {.kind = Kind::kTimeFirst}},
+      {"time_mix_k", {1, 1, C}, {.kind = Kind::kTimeMix}},
+      {"time_mix_v", {1, 1, C}, {.kind = Kind::kTimeMix, .offset = 0.3}},
+      {"time_mix_r", {1, 1, C}, {.kind = Kind::kTimeMix, .scale = 0.5}},
+      {"key.weight", {C, C}, {.silent = true}},
+      {"value.weight", {C, C}},
+      {"receptance.weight", {C, C}, {.silent = true}},
+      {"output.weight", {C, C}, {.silent = true}},
+      {"ln_out.weight", only_if(norms), {.kind = Kind::kGain}},
+      {"ln_out.bias", only_if(norms), {.kind = Kind::kConstant}},
+      {"gain", only_if(fires && !norms), {.kind = Kind::kGain}},
+  };
+  form.products = {
+      {kReceptance, Reads::kInput, kMixReceptance},
+      {kKey, Reads::kInput, kMixKey},
+      {kValue, Reads::kInput, kMixValue},
+      {.weight = kOutput, .reads = fires ? Reads::kSpikes : Reads::kDense, .is_last = true},
+  };
+  form.activations = {{C}, {C}, {C}, {.columns = C, .is_remade = !fires}};
+  form.statistics = norms ? 2 : 0;
+  form.states = {shift_state(context), {"numerator", C}, {"denominator", C}, {"max_exponent", C, kEmptyMaxExponent}};
+  if (fires) form.neurons = {{.place = context.hidden, .neurons = C, .gain = norms ? -1 : int{kGain}}};
+  form.scratch = {C, C, C, C, 2 * C};
+  if (!context.reads_spikes) form.operations += token_shift_operations(3 * C);
+  form.operations += wkv_operations(C);
+  form.operations += sigmoid_operations(C);
+  form.operations += multiply_operations(C);
+  if (norms) form.operations += layer_norm_operations(C);
+  return form;
 }
 
-template <class A>
-void shift_backward(const Pass<A>& pass, int layer, const TimeMixWeights& weights, const A* x, A* d_x,
-                    const TimeMixWeights& gradients) {
-  TokenShiftBackward<A> shift;
-  shift.x = x;
-  shift.mixes = 3;
-  shift.mu = {weights.time_mix_r, weights.time_mix_k, weights.time_mix_v};
-  for (std::size_t j = 0; j < 3; ++j) shift.d_mixed[j] = pass.scratch->narrow[j];
-  if (pass.state_in != nullptr) shift.previous = pass.state_in->block(layer).att_shift;
-  shift.d_x = d_x;
-  shift.d_mu = {gradients.time_mix_r, gradients.time_mix_k, gradients.time_mix_v};
-  shift.scratch = pass.scratch->sums;
-  token_shift_backward(pass.shape, shift);
+WkvState wkv_of(std::span<float* const> state) {
+  if (state.empty()) return {};
+  return {state[kNumerator], state[kDenominator], state[kMaxExponent]};
 }
 
-}  // namespace
-
-TimeMix::TimeMix(const ModelConfig& config, int layer, GemmPrecision precision, BackwardWeights* backward)
-    : layer_(layer),
-      hidden_site_(block_sites(config, layer).hidden1),
-      receptance_(config.n_embd, config.n_embd, precision, backward),
-      key_(config.n_embd, config.n_embd, precision, backward),
-      value_(config.n_embd, config.n_embd, precision, backward),
-      output_(config.n_embd, config.n_embd, precision, backward) {}
-
-TimeMix::TimeMix(const ModelConfig& config, int layer, const PackedTimeMix& packed)
-    : layer_(layer),
-      hidden_site_(block_sites(config, layer).hidden1),
-      receptance_(packed.receptance),
-      key_(packed.key),
-      value_(packed.value),
-      output_(packed.output) {}
-
-void TimeMix::pack(const TimeMixWeights& weights, float scale) {
-  receptance_.pack(weights.receptance);
-  key_.pack(weights.key);
-  value_.pack(weights.value);
-  output_.pack(weights.output, scale);
-}
-
-template <class A>
-void TimeMix::forward(const Pass<A>& pass, const TimeMixWeights& weights, MixActivations<A>& keep, A* out) const {
-  const std::int64_t rows = pass.shape.rows();
-  A* const spikes = pass.scratch->narrow[3];
-  mixed_products<A>(pass, shift_of(pass, layer_, weights, keep.input, pass.state_out),
-                    {{{&receptance_, keep.receptance}, {&key_, keep.key}, {&value_, keep.value}}},
-                    pass.scratch->wide[0]);
-
-  WkvForward<A> scan;
-  scan.receptance = keep.receptance;
-  scan.key = keep.key;
-  scan.value = keep.value;
-  scan.output = keep.hidden;
-  if (pass.state_in != nullptr) scan.in = pass.state_in->block(layer_).wkv;
-  if (pass.state_out != nullptr) scan.out = pass.state_out->block(layer_).wkv;
-  wkv_forward(pass.shape, {weights.time_decay, weights.time_first}, scan);
-
-  if (hidden_site_ < 0) return output_.forward(rows, keep.hidden, out, pass.runner);
-  const A* current = keep.hidden;
-  if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
-    A* const normal = pass.scratch->narrow[0];
-    layer_norm_forward<A, A>(rows, pass.shape.channels,
-                             {.x = keep.hidden,
-                              .weight = norm.weight,
-                              .bias = norm.bias,
-                              .y = normal,
-                              .mean = keep.hidden_mean,
-                              .inverse_std = keep.hidden_inverse_std});
-    current = normal;
+class TimeMix final : public MixerOf<TimeMix> {
+ public:
+  const char* name() const override { return "time mix"; }
+  PartForm form(const MixerContext& context) const override { return form_of(context); }
+  std::int64_t sums(const SequenceShape& shape, const ModelConfig&) const override {
+    return std::max(wkv_scratch_size(shape), token_shift_scratch_size(shape));
   }
-  neurons_forward<A>(pass, {.site = hidden_site_,
-                            .neurons = pass.shape.channels,
-                            .current = current,
-                            .gain = weights.gain,
-                            .spikes = spikes,
-                            .distance = keep.hidden_distance,
-                            .kept = keep.hidden_kept});
-  output_.forward(rows, spikes, out, pass.runner);
-}
 
-template <class A>
-void TimeMix::backward(const Pass<A>& pass, const TimeMixWeights& weights, const MixActivations<A>& keep,
-                       const A* d_out, A* d_x, const TimeMixWeights& gradients) const {
-  const std::int64_t rows = pass.shape.rows();
-  const auto& [mixed_r, mixed_k, mixed_v, d_hidden] = pass.scratch->narrow;
-  A* const d_key = pass.scratch->wide[0];
-  A* const d_value = d_key + pass.shape.size();
-  A* const d_receptance = d_hidden;
+  template <class A>
+  void run(const MixerPass<A>& mix, A* out) const {
+    const Pass<A>& pass = mix.pass;
+    const auto& kept = mix.keep.values;
+    const auto& scratch = pass.scratch->part;
+    const ShiftedProduct<A> products[] = {
+        {kReceptanceProduct, kept[kKeptReceptance]}, {kKeyProduct, kept[kKeptKey]}, {kValueProduct, kept[kKeptValue]}};
+    shifted_products<A>(mix, products, scratch[4]);
 
-  output_.backward_input(rows, d_out, d_hidden);
-  if (hidden_site_ >= 0) {
-    spikes_from_distance(pass.shape.size(), pass.neuron(hidden_site_), pass.fire, keep.hidden_distance, mixed_r,
-                         keep.hidden_kept);
-    output_.backward_weight(rows, d_out, mixed_r, gradients.output);
-    neurons_backward<A, A>(pass, {.site = hidden_site_,
-                                  .neurons = pass.shape.channels,
-                                  .distance = keep.hidden_distance,
-                                  .kept = keep.hidden_kept,
-                                  .d_spikes = d_hidden,
-                                  .current = keep.hidden,
-                                  .gain = weights.gain,
-                                  .d_current = d_hidden,
-                                  .d_gain = gradients.gain});
+    WkvForward<A> scan;
+    scan.receptance = kept[kKeptReceptance];
+    scan.key = kept[kKeptKey];
+    scan.value = kept[kKeptValue];
+    scan.output = kept[kKeptHidden];
+    scan.in = wkv_of(mix.state_in);
+    scan.out = wkv_of(mix.state_out);
+    wkv_forward(pass.shape, {mix.weights[kTimeDecay], mix.weights[kTimeFirst]}, scan);
+
+    const A* hidden = kept[kKeptHidden];
+    if (mix.has_neurons()) hidden = fire(mix, hidden);
+    mix.products[kOutputProduct].forward(pass.shape.rows(), hidden, out, pass.runner);
   }
-  if (const LayerNormWeights& norm = weights.ln_out; norm.weight != nullptr) {
-    layer_norm_backward<A, A>(rows, pass.shape.channels,
-                              {.x = keep.hidden,
-                               .weight = norm.weight,
-                               .mean = keep.hidden_mean,
-                               .inverse_std = keep.hidden_inverse_std,
+
+  template <class A>
+  void run_backward(const MixerPass<A>& mix, const A* d_out, A* d_x, std::span<float* const> gradients) const {
+    const Pass<A>& pass = mix.pass;
+    const auto& kept = mix.keep.values;
+    const auto& scratch = pass.scratch->part;
+    const std::int64_t rows = pass.shape.rows();
+    const Linear& output = mix.products[kOutputProduct];
+    A* const d_hidden = scratch[3];
+    output.backward_input(rows, d_out, d_hidden);
+    if (mix.has_neurons()) fire_backward(mix, d_out, d_hidden, gradients);
+
+    A* const d_key = scratch[4];
+    A* const d_value = d_key + pass.shape.size();
+    WkvBackward<A> scan;
+    scan.receptance = kept[kKeptReceptance];
+    scan.key = kept[kKeptKey];
+    scan.value = kept[kKeptValue];
+    scan.d_output = d_hidden;
+    scan.in = wkv_of(mix.state_in);
+    if (!mix.has_neurons()) scan.output = kept[kKeptHidden];  // made again
+    scan.d_receptance = d_hidden;
+    scan.d_key = d_key;
+    scan.d_value = d_value;
+    scan.d_time_decay = gradients[kTimeDecay];
+    scan.d_time_first = gradients[kTimeFirst];
+    scan.scratch = pass.scratch->sums;
+    wkv_backward(pass.shape, {mix.weights[kTimeDecay], mix.weights[kTimeFirst]}, scan);
+    if (!mix.has_neurons()) output.backward_weight(rows, d_out, kept[kKeptHidden], gradients[kOutput]);
+
+    const ShiftedProduct<A> products[] = {
+        {kReceptanceProduct, d_hidden}, {kKeyProduct, d_key}, {kValueProduct, d_value}};
+    shifted_products_backward<A>(mix, products, d_x, gradients);
+  }
+
+ private:
+  // The spikes that sigmoid(r) * wkv causes, through a norm where there is one.
+  template <class A>
+  static const A* fire(const MixerPass<A>& mix, const A* hidden) {
+    A* const normal = mix.pass.scratch->part[0];
+    A* const spikes = mix.pass.scratch->part[3];
+    const bool norms = mix.weights[kNormWeight] != nullptr;
+    if (norms) {
+      layer_norm_forward<A, A>(mix.pass.shape.rows(), mix.pass.shape.channels,
+                               {.x = hidden,
+                                .weight = mix.weights[kNormWeight],
+                                .bias = mix.weights[kNormBias],
+                                .y = normal,
+                                .mean = mix.keep.statistics[kNormMean],
+                                .inverse_std = mix.keep.statistics[kNormInverseStd]});
+    }
+    mix.fire(0, norms ? normal : hidden, spikes);
+    return spikes;
+  }
+
+  // d_hidden, the gradient of the spikes, becomes that of what caused them; the output projection's own is added on the
+  // way, while the spikes are there.
+  template <class A>
+  static void fire_backward(const MixerPass<A>& mix, const A* d_out, A* d_hidden, std::span<float* const> gradients) {
+    const std::int64_t rows = mix.pass.shape.rows();
+    const A* const hidden = mix.keep.values[kKeptHidden];
+    A* const spikes = mix.pass.scratch->part[0];
+    mix.remake_spikes(0, spikes);
+    mix.products[kOutputProduct].backward_weight(rows, d_out, spikes, gradients[kOutput]);
+    mix.fire_backward(0, hidden, d_hidden, gradients);
+    if (mix.weights[kNormWeight] == nullptr) return;
+    layer_norm_backward<A, A>(rows, mix.pass.shape.channels,
+                              {.x = hidden,
+                               .weight = mix.weights[kNormWeight],
+                               .mean = mix.keep.statistics[kNormMean],
+                               .inverse_std = mix.keep.statistics[kNormInverseStd],
                                .d_y = d_hidden,
                                .d_x = d_hidden,
                                .accumulate = false,
-                               .d_weight = gradients.ln_out.weight,
-                               .d_bias = gradients.ln_out.bias,
-                               .scratch = pass.scratch->sums});
+                               .d_weight = gradients[kNormWeight],
+                               .d_bias = gradients[kNormBias],
+                               .scratch = mix.pass.scratch->sums});
   }
+};
 
-  WkvBackward<A> scan;
-  scan.receptance = keep.receptance;
-  scan.key = keep.key;
-  scan.value = keep.value;
-  scan.d_output = d_hidden;
-  if (pass.state_in != nullptr) scan.in = pass.state_in->block(layer_).wkv;
-  if (hidden_site_ < 0) scan.output = keep.hidden;
-  scan.d_receptance = d_receptance;
-  scan.d_key = d_key;
-  scan.d_value = d_value;
-  scan.d_time_decay = gradients.time_decay;
-  scan.d_time_first = gradients.time_first;
-  scan.scratch = pass.scratch->sums;
-  wkv_backward(pass.shape, {weights.time_decay, weights.time_first}, scan);
-  if (hidden_site_ < 0) output_.backward_weight(rows, d_out, keep.hidden, gradients.output);
+}  // namespace
 
-  token_shift_forward(pass.shape, shift_of<A>(pass, layer_, weights, keep.input, nullptr));
-  receptance_.backward_weight(rows, d_receptance, mixed_r, gradients.receptance);
-  key_.backward_weight(rows, d_key, mixed_k, gradients.key);
-  value_.backward_weight(rows, d_value, mixed_v, gradients.value);
-  // The mixes are done with: their memory takes their gradients.
-  receptance_.backward_input(rows, d_receptance, mixed_r);
-  key_.backward_input(rows, d_key, mixed_k);
-  value_.backward_input(rows, d_value, mixed_v);
-  shift_backward(pass, layer_, weights, keep.input, d_x, gradients);
+const Mixer& time_mix() {
+  static const TimeMix mixer;
+  return mixer;
 }
-
-template void TimeMix::forward(const Pass<float>&, const TimeMixWeights&, MixActivations<float>&, float*) const;
-template void TimeMix::forward(const Pass<Bf16>&, const TimeMixWeights&, MixActivations<Bf16>&, Bf16*) const;
-template void TimeMix::backward(const Pass<float>&, const TimeMixWeights&, const MixActivations<float>&, const float*,
-                                float*, const TimeMixWeights&) const;
-template void TimeMix::backward(const Pass<Bf16>&, const TimeMixWeights&, const MixActivations<Bf16>&, const Bf16*,
-                                Bf16*, const TimeMixWeights&) const;
 
 }  // namespace spikegpt

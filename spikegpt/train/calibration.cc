@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "spikegpt/model/network.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 
 namespace spikegpt {
 namespace {
@@ -42,18 +42,17 @@ struct GainedSite {
   std::int64_t neurons;
 };
 
-std::vector<GainedSite> gained_sites(const ModelConfig& config, ModelWeights& weights) {
+std::vector<GainedSite> gained_sites(const NetworkForm& form, const ModelWeights& weights) {
   std::vector<GainedSite> sites;
-  const std::int64_t C = config.n_embd;
-  for (int layer = 0; layer < config.n_layer; ++layer) {
-    BlockWeights& block = weights.blocks[static_cast<std::size_t>(layer)];
-    const BlockSites at = block_sites(config, layer);
-    if (block.ffn_pre.gain != nullptr) {
-      sites.push_back({at.hidden1, block.ffn_pre.gain, config.hidden_size()});
-    } else if (block.att.gain != nullptr) {
-      sites.push_back({at.hidden1, block.att.gain, C});
+  for (std::size_t layer = 0; layer < form.blocks.size(); ++layer) {
+    for (std::size_t half = 0; half < form.blocks[layer].halves.size(); ++half) {
+      for (const int site : form.blocks[layer].halves[half].sites) {
+        const SpikeSite& at = form.sites[static_cast<std::size_t>(site)];
+        if (at.gain < 0) continue;
+        const std::vector<float*>& parameters = weights.blocks[layer].halves[half].mixer;
+        sites.push_back({site, parameters[static_cast<std::size_t>(at.gain)], at.neurons});
+      }
     }
-    sites.push_back({at.hidden2, block.ffn.gain, config.hidden_size()});
   }
   return sites;
 }
@@ -62,13 +61,14 @@ std::vector<GainedSite> gained_sites(const ModelConfig& config, ModelWeights& we
 
 void calibrate_gains(const ModelConfig& config, std::span<const std::int32_t> tokens, float* parameters,
                      double current_std) {
-  if (!config.is_event()) return;
+  const ModelWeights weights = bind_weights(config, parameters);
+  const std::vector<GainedSite> sites = gained_sites(network_form(config), weights);
+  if (sites.empty()) return;
   NetworkOptions options;
   options.plan.tokens = static_cast<std::int64_t>(tokens.size());
   const auto network = make_network(config, options);
   network->set_parameters(parameters);
-  ModelWeights weights = bind_weights(config, parameters);
-  for (const GainedSite& site : gained_sites(config, weights)) {
+  for (const GainedSite& site : sites) {
     CurrentProbe probe(site.site);
     RunOptions run;
     run.probe = &probe;

@@ -10,7 +10,7 @@
 
 #include "spikegpt/core/files.h"
 #include "spikegpt/core/json_fields.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/train/evaluation.h"
 #include "spikegpt/train/event_log.h"
 #include "spikegpt/train/trainer.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "spikegpt/model/config.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "tests/end_to_end/small_runs.h"
 
 namespace spikegpt::test {

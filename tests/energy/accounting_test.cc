@@ -7,10 +7,11 @@
 #include <map>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/energy/elementwise.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/parameters.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "tests/support/small_model.h"
 
 namespace spikegpt::test {
@@ -41,7 +42,7 @@ struct Tiny {
 class Recorder final : public Probe {
  public:
   void on_spikes(const SpikeRecord& r) override { keep(sites[r.site], r.spikes, r.tokens, r.neurons); }
-  void on_hidden(const HiddenRecord& r) override { keep(hidden[r.layer], r.values, r.tokens, r.neurons); }
+  void on_hidden(const HiddenRecord& r) override { keep(hidden[r.index], r.values, r.tokens, r.neurons); }
   using Values = std::vector<std::vector<float>>;  // [T][neurons]
   std::map<int, Values> sites;
   std::map<int, Values> hidden;
@@ -89,11 +90,11 @@ TEST(Energy, EventCountsAreThoseOfASlowRecount) {
     const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
     std::int64_t expected = 0;
     for (int layer = 0; layer < 2; ++layer) {
-      const BlockSites at = block_sites(model.config, layer);
-      expected += additions(recorder.sites.at(at.input1), 3 * 12, true);
-      expected += additions(recorder.sites.at(at.hidden1), 12, false);
-      expected += additions(recorder.sites.at(at.input2), 12 + 48, true);
-      expected += additions(recorder.sites.at(at.hidden2), 12, false);
+      const int first = 4 * layer;  // att_in, att_out, ffn_in, ffn_hidden
+      expected += additions(recorder.sites.at(first), 3 * 12, true);
+      expected += additions(recorder.sites.at(first + 1), 12, false);
+      expected += additions(recorder.sites.at(first + 2), 12 + 48, true);
+      expected += additions(recorder.sites.at(first + 3), 12, false);
     }
     ASSERT_GT(expected, 10000);
     const Operations products = account.total(Accounting::kNeeded).products;
@@ -154,9 +155,9 @@ TEST(Energy, ThePaperTakesEveryInputForSpikes) {
   double expected = 0.0;
   double mean = 0.0;
   for (int layer = 0; layer < 2; ++layer) {
-    const BlockSites at = block_sites(model.config, layer);
-    expected += 300.0 * (rate(at.output1) * 4 * 144 + rate(at.output2) * 9 * 144);
-    mean += 0.25 * (rate(at.output1) + rate(at.output2));
+    const int first = 2 * layer;  // lif1, lif2
+    expected += 300.0 * (rate(first) * 4 * 144 + rate(first + 1) * 9 * 144);
+    mean += 0.25 * (rate(first) + rate(first + 1));
   }
   expected += 300.0 * mean * 12 * 9;
   const Cost paper = account.total(Accounting::kPaper);
@@ -164,6 +165,26 @@ TEST(Energy, ThePaperTakesEveryInputForSpikes) {
   EXPECT_EQ(paper.products.macs, 0);
   EXPECT_EQ(paper.elementwise, Operations());
   EXPECT_NEAR(account.firing_rate(), mean, 1e-12);
+}
+
+// What no list of products in this test knows of: 2 C^2 a block and the head.
+TEST(Energy, NewArchitecturesAreCounted) {
+  const Tiny model(tiny("leaky"));
+  const Recorder recorder = record(model);
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  std::int64_t additions_of_events = 0;
+  std::int64_t macs = 300 * 12 * 9;
+  for (int layer = 0; layer < 2; ++layer) {
+    additions_of_events += additions(recorder.sites.at(3 * layer + 1), 12, false);  // mem_in, mem_out, ffn_out
+    macs += 300 * (12 * 12 + 12 * 48);
+    for (const auto& row : recorder.hidden.at(layer)) {
+      for (const float value : row) macs += value != 0.0f ? 12 : 0;
+    }
+  }
+  ASSERT_GT(additions_of_events, 1000);
+  const Operations products = account.total(Accounting::kNeeded).products;
+  EXPECT_EQ(products.accumulates, additions_of_events);
+  EXPECT_EQ(products.macs, macs);
 }
 
 TEST(Energy, SilentNeuronsCostNothing) {

@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "spikegpt/energy/operations.h"
+#include "spikegpt/energy/prices.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

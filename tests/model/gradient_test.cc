@@ -7,6 +7,7 @@
 #include "spikegpt/core/random.h"
 #include "spikegpt/model/init.h"
 #include "tests/support/model_case.h"
+#include "tests/support/new_architectures.h"
 
 namespace spikegpt::test {
 namespace {
@@ -58,6 +59,7 @@ class GradientCheck : public testing::TestWithParam<Case> {
     config.vocab_size = 11;
     config.ctx_len = kTokens;
     config.dropout = 0.1;
+    add_new_architectures();
     GetParam().change(config);
     validate(config);
     return config;
@@ -186,6 +188,9 @@ void dead_zone(ModelConfig& config) {
   config.signed_spikes = true, config.payload_steps = 2;
 }
 
+void feed_forward(ModelConfig& config) { config.arch = "feed_forward"; }
+void leaky(ModelConfig& config) { config.arch = "leaky"; }
+
 INSTANTIATE_TEST_SUITE_P(
     All, GradientCheck,
     testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch}, Case{"event", event_arch},
@@ -197,7 +202,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"learnable_tau", learnable_tau}, Case{"learnable_tau_raw", learnable_tau_raw},
                     Case{"event_learnable_tau", event_learnable_tau}, Case{"qif", qif_neurons},
                     Case{"izhikevich", izhikevich_neurons}, Case{"eif", eif_neurons}, Case{"plif", plif_neurons},
-                    Case{"adaptive", adaptive_neurons}, Case{"mixed", mixed_neurons}, Case{"dead_zone", dead_zone}),
+                    Case{"adaptive", adaptive_neurons}, Case{"mixed", mixed_neurons}, Case{"dead_zone", dead_zone},
+                    Case{"feed_forward", feed_forward}, Case{"leaky", leaky}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -13,7 +13,7 @@
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/pth_reader.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "tests/support/model_case.h"
 
 namespace spikegpt::test {
@@ -61,21 +61,21 @@ std::vector<std::string> reference_order(const ModelConfig& config) {
   const auto channel_mix = [&](const std::string& name) {
     for (const char* part : {".time_mix_k", ".time_mix_r", ".key.weight", ".receptance.weight", ".value.weight"})
       names.push_back(name + part);
-    if (config.is_event()) names.push_back(name + ".gain");
+    if (config.arch == "event") names.push_back(name + ".gain");
   };
   for (int i = 0; i < config.n_layer; ++i) {
     const std::string name = fmt::format("blocks.{}", i);
     if (i == 0) norm(name + ".ln0");
     norm(name + ".ln1");
     norm(name + ".ln2");
-    if (i == 0 && config.has_ffn_pre()) {
+    if (i == 0 && config.model_type == "RWKV-ffnPre") {
       channel_mix(name + ".ffnPre");
     } else {
       for (const char* part : {".time_decay", ".time_first", ".time_mix_k", ".time_mix_v", ".time_mix_r", ".key.weight",
                                ".value.weight", ".receptance.weight", ".output.weight"}) {
         names.push_back(name + ".att" + part);
       }
-      if (config.is_event()) names.push_back(name + ".att.gain");
+      if (config.arch == "event") names.push_back(name + ".att.gain");
     }
     channel_mix(name + ".ffn");
   }

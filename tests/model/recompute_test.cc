@@ -73,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(RemakeCase{"spikegpt", 1, GemmPrecision::kF32}, RemakeCase{"spikegpt", 2, GemmPrecision::kF32},
                     RemakeCase{"spikegpt", 3, GemmPrecision::kF32}, RemakeCase{"spikegpt", 4, GemmPrecision::kF32},
                     RemakeCase{"spikegpt", 4, GemmPrecision::kBf16}, RemakeCase{"event", 3, GemmPrecision::kF32},
-                    RemakeCase{"rwkv", 3, GemmPrecision::kF32}),
+                    RemakeCase{"rwkv", 3, GemmPrecision::kF32}, RemakeCase{"feed_forward", 3, GemmPrecision::kF32},
+                    RemakeCase{"leaky", 3, GemmPrecision::kF32}),
     [](const auto& test) {
       return std::string(test.param.arch) + std::to_string(test.param.layers) +
              std::string(name_of(test.param.precision));

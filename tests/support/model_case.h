@@ -17,7 +17,7 @@
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/safetensors.h"
-#include "spikegpt/model/spike_sites.h"
+#include "spikegpt/model/architecture.h"
 #include "tests/support/places.h"
 
 namespace spikegpt::test {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "spikegpt/model/config.h"
+#include "tests/support/new_architectures.h"
 
 namespace spikegpt::test {
 
@@ -13,8 +14,9 @@ struct SmallSize {
   int ctx_len = 0;
 };
 
-// Two layers, otherwise the defaults of the architecture.
+// Two layers, otherwise the defaults of the architecture, which may be one of new_architectures.h.
 inline ModelConfig small_config(const std::string& arch, const SmallSize& size) {
+  add_new_architectures();
   ModelConfig config = default_config(arch);
   config.n_layer = 2;
   config.n_embd = size.n_embd;

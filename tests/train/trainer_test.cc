@@ -203,7 +203,7 @@ TEST_P(TrainerTest, EvaluationCarriesState) {
   EXPECT_EQ(other.firing_rate, carried.firing_rate);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TrainerTest, testing::Values("spikegpt", "rwkv", "event"),
+INSTANTIATE_TEST_SUITE_P(All, TrainerTest, testing::Values("spikegpt", "rwkv", "event", "feed_forward", "leaky"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Calibration, StartsNeuronsAtAHealthyRate) {

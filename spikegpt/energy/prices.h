@@ -1,24 +1,12 @@
-// How many operations of which kind, and what one of each costs.
+// What an operation costs.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 
+#include "spikegpt/core/operations.h"
+
 namespace spikegpt {
-
-// Counts. Comparisons count as additions.
-struct Operations {
-  std::int64_t macs = 0;         // multiply and add
-  std::int64_t accumulates = 0;  // additions and subtractions alone
-  std::int64_t multiplies = 0;   // alone
-  std::int64_t exponentials = 0;
-  std::int64_t divisions = 0;  // and roots
-
-  Operations& operator+=(const Operations& other);
-  bool operator==(const Operations&) const = default;
-};
-Operations operator*(std::int64_t times, const Operations& operations);
 
 // Energy of one operation [pJ], and of moving one byte of weights [pJ].
 struct PriceTable {

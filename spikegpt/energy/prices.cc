@@ -1,4 +1,4 @@
-#include "spikegpt/energy/operations.h"
+#include "spikegpt/energy/prices.h"
 
 #include <array>
 
@@ -48,19 +48,6 @@ PriceTable read_table(const std::filesystem::path& path) {
 }
 
 }  // namespace
-
-Operations& Operations::operator+=(const Operations& other) {
-  macs += other.macs;
-  accumulates += other.accumulates;
-  multiplies += other.multiplies;
-  exponentials += other.exponentials;
-  divisions += other.divisions;
-  return *this;
-}
-
-Operations operator*(std::int64_t times, const Operations& o) {
-  return {times * o.macs, times * o.accumulates, times * o.multiplies, times * o.exponentials, times * o.divisions};
-}
 
 PriceTable load_prices(const std::string& name_or_file) {
   std::string names;
