@@ -1,4 +1,3 @@
-#include "spikegpt/model/architecture.h"
 #include "spikegpt/cli/bench_decode.h"
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/parallel.h"
 #include "spikegpt/core/random.h"
+#include "spikegpt/model/architecture.h"
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/model_files.h"
 #include "spikegpt/text/tokenizer.h"
