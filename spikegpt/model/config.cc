@@ -175,13 +175,17 @@ ModelConfig config_from_json(std::string_view text, std::string_view where) {
   if (!json.is_object()) {
     throw Error(ErrorKind::kCorruptFile, "{}: expected a JSON object with the model's configuration", where);
   }
-  ModelConfig config = first_config(arch_of(json));
+  const auto naming_where = [&](auto&& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      throw Error(error.kind(), "{}: {}", where, error.what());
+    }
+  };
+  ModelConfig config;
+  naming_where([&] { config = first_config(arch_of(json)); });
   read_fields(json, where, config);
-  try {
-    validate(config);
-  } catch (const Error& error) {
-    throw Error(error.kind(), "{}: {}", where, error.what());
-  }
+  naming_where([&] { validate(config); });
   return config;
 }
 
