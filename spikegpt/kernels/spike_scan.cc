@@ -99,12 +99,22 @@ std::int64_t forward_tile(const SequenceShape& shape, const NeuronParameters& pa
   return smooth ? 0 : count;
 }
 
+// Of neurons whose threshold moves, from what they kept.
+template <class A>
+void thresholds_of(const NeuronParameters& parameters, const A* HWY_RESTRICT kept, float* HWY_RESTRICT threshold,
+                   std::int64_t lanes) {
+  with_neuron(parameters, [&](const auto& neuron) {
+    if constexpr (std::decay_t<decltype(neuron)>::kMovesThreshold) {
+      for (std::int64_t c = 0; c < lanes; ++c) threshold[c] = neuron.threshold(to_float(kept[c]));
+    }
+  });
+}
+
 template <class A>
 void spikes_of(std::int64_t n, const NeuronParameters& neuron, bool smooth, const A* HWY_RESTRICT distance,
                A* HWY_RESTRICT spikes, const A* kept) {
   const Surrogate* primitive = smooth ? &neuron.surrogate : nullptr;
-  const bool moves = neuron.kind == NeuronKind::kAdaptiveLif;
-  const AdaptiveLif adaptive(neuron, neuron.own.adaptive);
+  const bool moves = neuron.moves_threshold();
   for (std::int64_t i = 0; i < n; i += kMostLanes) {
     const std::int64_t lanes = std::min(kMostLanes, n - i);
     alignas(64) float z[kMostLanes];
@@ -112,7 +122,7 @@ void spikes_of(std::int64_t n, const NeuronParameters& neuron, bool smooth, cons
     alignas(64) float threshold[kMostLanes];
     for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[i + c]);
     if (moves) {
-      for (std::int64_t c = 0; c < lanes; ++c) threshold[c] = adaptive.threshold(to_float(kept[i + c]));
+      thresholds_of(neuron, kept + i, threshold, lanes);
       fire_row<true>(neuron.thresholds(), primitive, threshold, z, spike, lanes);
     } else {
       fire_row<false>(neuron.thresholds(), primitive, nullptr, z, spike, lanes);

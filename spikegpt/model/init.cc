@@ -50,7 +50,7 @@ class Initialiser {
       case FirstValues::Kind::kTimeDecay: return time_decay(info, values);
       case FirstValues::Kind::kTimeFirst: return time_first(info, values);
       case FirstValues::Kind::kTimeMix: return time_mix(info, values);
-      case FirstValues::Kind::kTaps: return taps(info, values);
+      case FirstValues::Kind::kEach: return each(info, values);
     }
   }
 
@@ -59,10 +59,9 @@ class Initialiser {
     return RandomStream(seed_, RandomPurpose::kInit, hash_name(info.name));
   }
 
-  void taps(const ParameterInfo& info, float* values) const {
-    const int count = config_.neuron_settings.sliding.taps;
-    const std::int64_t each = info.size / (count + 1);  // 1, or one for every neuron
-    for (int j = 0; j <= count; ++j) std::fill_n(values + j * each, each, SlidingPsn::first(j, count));
+  static void each(const ParameterInfo& info, float* values) {
+    const std::int64_t share = info.size / static_cast<std::int64_t>(info.first.values.size());
+    for (const float first : info.first.values) values = std::fill_n(values, share, first);
   }
 
   // a of SPEC.md 3: 0 in the first block, 1 in the last.

@@ -73,12 +73,9 @@ class WeightLister {
     }
   }
   FirstValues first_learned(const NeuronParameters& neuron) const {
-    switch (neuron.kind) {
-      case NeuronKind::kParametricLif: return {.kind = Kind::kConstant, .value = leak_parameter(config_.tau)};
-      case NeuronKind::kKlif: return {.kind = Kind::kConstant, .value = neuron.own.klif.k};
-      case NeuronKind::kSlidingPsn: return {.kind = Kind::kTaps};
-      default: throw Bug("first values of what a neuron learns");
-    }
+    FirstValues first = {.kind = Kind::kEach};
+    for (int i = 0; i < neuron.learned(); ++i) first.values.push_back(neuron.first_learned(i, config_.tau));
+    return first;
   }
   // A norm whose neurons spike into products starts them at a healthy rate.
   void layer_norm(const std::string& name, bool drives_neurons, LayerNormWeights& weights) {

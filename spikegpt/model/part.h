@@ -21,13 +21,14 @@ struct FirstValues {
     kTimeDecay,  // RWKV's ramp over channels and depth
     kTimeFirst,  // ln(0.3) and a zigzag
     kTimeMix,    // ramp^(scale (1 - layer / L)) + offset * depth
-    kTaps,       // of a sliding_psn
+    kEach,       // `values`, each for an equal share of the numbers
   };
   Kind kind = Kind::kMatrix;
   double value = 0.0;
   double scale = 1.0;
   double offset = 0.0;
   bool silent = false;
+  std::vector<float> values = {};
 };
 
 struct ParameterForm {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "spikegpt/neurons/adaptive_lif.h"
 #include "spikegpt/neurons/current_lif.h"
@@ -95,11 +96,13 @@ struct NeuronParameters : LifParameters {
                                            : static_cast<int>(info_of(kind).learned.size());
   }
   // Whether the backward pass needs a second number of every token beside the distance from the threshold.
-  bool keeps_more() const noexcept {
-    return kind == NeuronKind::kAdaptiveLif || kind == NeuronKind::kSlidingPsn;
-  }
+  bool keeps_more() const noexcept;
+  // Whether its threshold depends on that number.
+  bool moves_threshold() const noexcept;
   // State i before the first token.
   float rest(int i) const noexcept;
+  // Number i of what it learns as it is stored, before training; `exact_tau` is the setting behind tau.
+  float first_learned(int i, double exact_tau) const noexcept;
 };
 
 // Calls function(Neuron) with the formulas of the kind. Not for kSlidingPsn, whose state is a window of
@@ -130,9 +133,27 @@ SPIKEGPT_INLINE void with_neuron(const NeuronParameters& p, Function&& function)
   }
 }
 
+inline bool NeuronParameters::keeps_more() const noexcept {
+  bool keeps = kind == NeuronKind::kSlidingPsn;
+  with_neuron(*this, [&](const auto& neuron) { keeps = neuron.kKeeps >= 0; });
+  return keeps;
+}
+inline bool NeuronParameters::moves_threshold() const noexcept {
+  bool moves = false;
+  with_neuron(*this, [&](const auto& neuron) { moves = neuron.kMovesThreshold; });
+  return moves;
+}
 inline float NeuronParameters::rest(int i) const noexcept {
   float value = 0.0f;
   with_neuron(*this, [&](const auto& neuron) { value = neuron.rest(i); });
+  return value;
+}
+inline float NeuronParameters::first_learned(int i, double exact_tau) const noexcept {
+  if (kind == NeuronKind::kSlidingPsn) return SlidingPsn(*this, own.sliding).first_learned(i, exact_tau);
+  float value = 0.0f;
+  with_neuron(*this, [&](const auto& neuron) {
+    if constexpr (std::decay_t<decltype(neuron)>::kLearned > 0) value = neuron.first_learned(i, exact_tau);
+  });
   return value;
 }
 

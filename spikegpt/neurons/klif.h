@@ -24,9 +24,12 @@ struct Klif : LeakyNeuron {
   static constexpr int kLearned = 1;
   using Learned = Values<1>;
   float scale_reset;  // 1 or 0
+  float first_k;
 
   Klif(const LifParameters& p, const KlifSettings& own) noexcept
-      : LeakyNeuron(p), scale_reset(own.scale_reset ? 1.0f : 0.0f) {}
+      : LeakyNeuron(p), scale_reset(own.scale_reset ? 1.0f : 0.0f), first_k(static_cast<float>(own.k)) {}
+
+  float first_learned(int, double) const noexcept { return first_k; }
 
   SPIKEGPT_INLINE void charge(State& state, float x, const Learned& k) const noexcept {
     const float scaled = k[0] * leak(state[0], x);

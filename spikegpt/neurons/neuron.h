@@ -5,19 +5,20 @@
 // (kernels/spike_scan.cc) are compiled once for each kind; docs/neurons.md shows how to add one. They ask of
 // it:
 //
-//   kStates, kLearned                    how many numbers it carries from token to token (its potential
-//   first), and how
-//                                        many it learns
-//   kReadsBefore                         back_charge reads the potential from before the charge
-//   kKeeps                               which of its states the backward pass reads beside the potential, or
-//   -1 kMovesThreshold                      its threshold depends on that state rest(i) state i before the
-//   first token learned(i, raw)                      what it learns, from the number that is stored
-//   d_learned(i, value, d)               the gradient of that number
+//   kStates, kLearned       how many numbers it carries from token to token (its potential first), and how
+//                           many it learns
+//   kReadsBefore            back_charge reads the potential from before the charge
+//   kKeeps                  which of its states the backward pass reads beside the potential, or -1
+//   kMovesThreshold         its threshold depends on that state
+//   rest(i)                 state i before the first token
+//   first_learned(i, tau)   of one that learns: the number that is stored, before training (tau is the
+//                           setting, which p.tau has rounded to float)
+//   learned(i, raw)         what it learns, from the number that is stored
+//   d_learned(i, value, d)  the gradient of that number
 //   charge(state, x, learned)            the current x arrives
 //   threshold(kept)                      where it fires
 //   reset(state, s, threshold, learned)  it has sent s
-//   back_reset(...), back_charge(...)    the gradient through the two, backwards: the chain rule with ds/dh
-//   given
+//   back_reset(...), back_charge(...)    the gradient through reset and charge: the chain rule, given ds/dh
 #pragma once
 
 #include <span>

@@ -1,6 +1,8 @@
 // LIF with a time constant that is learned, of each neuron or of a layer (PLIF, Fang et al. 2021).
 #pragma once
 
+#include <cmath>
+
 #include "spikegpt/neurons/exponential.h"
 #include "spikegpt/neurons/lif.h"
 
@@ -16,9 +18,9 @@ struct ParametricLif : LifReset<kHardReset> {
   using LifReset<kHardReset>::LifReset;
 
   SPIKEGPT_INLINE static float learned(int, float raw) noexcept { return sigmoid(raw); }
-  SPIKEGPT_INLINE static float d_learned(int, float leak, float d) noexcept {
-    return d * leak * (1.0f - leak);
-  }
+  SPIKEGPT_INLINE static float d_learned(int, float leak, float d) noexcept { return d * leak * (1.0f - leak); }
+  // What is stored for a time constant tau > 1.
+  static float first_learned(int, double tau) noexcept { return static_cast<float>(-std::log(tau - 1.0)); }
 
   SPIKEGPT_INLINE float charge(float membrane, float x, float leak) const noexcept {
     if constexpr (kDecayInput) return membrane + (x - (membrane - this->v_reset)) * leak;
@@ -41,9 +43,6 @@ struct ParametricLif : LifReset<kHardReset> {
     return d_h * (kDecayInput ? leak[0] : 1.0f);
   }
 };
-
-// What ParametricLif learns for a time constant tau > 1: leak = sigmoid(of this).
-inline float leak_parameter(double tau) { return static_cast<float>(-std::log(tau - 1.0)); }
 
 inline constexpr const char* kLeakLearned[] = {"leak"};
 inline constexpr NeuronInfo kParametricLifInfo = {

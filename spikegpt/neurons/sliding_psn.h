@@ -31,7 +31,7 @@ struct SlidingPsn {
   int states() const noexcept { return taps - 1; }
   int learned() const noexcept { return taps + 1; }
   // Weight j, or the bias, before training: the present input counts 1, each older one half of the next.
-  static float first(int j, int taps) noexcept {
+  float first_learned(int j, double) const noexcept {
     if (j == taps) return -1.0f;
     float weight = 1.0f;
     for (int i = j + 1; i < taps; ++i) weight *= 0.5f;

@@ -129,6 +129,30 @@ TEST_F(NeuronKinds, WhatTheyLearnHasAGradient) {
   }
 }
 
+TEST_F(NeuronKinds, WhatTheyLearnStartsAsTheKindSays) {
+  for (const bool per_neuron : {false, true}) {
+    ModelConfig config = small("spikegpt");
+    config.tau = 2.6;
+    config.learned_per_neuron = per_neuron;
+    config.neuron_settings.klif.k = 1.3;
+    config.neuron_settings.sliding.taps = 3;
+    const auto first = [&](const char* kind) {
+      config.neuron = kind;
+      FlatParameters parameters(config);
+      initialise(config, InitKind::kDefault, 5, parameters.data());
+      const auto& infos = parameters.layout().infos();
+      const std::span<const float> values = parameters.of(infos.back());
+      return std::vector<float>(values.begin(), values.end());
+    };
+    const std::int64_t copies = per_neuron ? 9 : 1;
+    EXPECT_EQ(first("plif"), std::vector<float>(copies, static_cast<float>(-std::log(2.6 - 1.0))));
+    EXPECT_EQ(first("klif"), std::vector<float>(copies, 1.3f));
+    std::vector<float> taps;
+    for (const float value : {0.25f, 0.5f, 1.0f, -1.0f}) taps.insert(taps.end(), copies, value);
+    EXPECT_EQ(first("sliding_psn"), taps);
+  }
+}
+
 TEST_F(NeuronKinds, FilesKeepTheirBytesAndTheirMeaning) {
   for (const char* arch : {"spikegpt", "event", "rwkv"}) {
     const auto json = nlohmann::ordered_json::parse(config_to_json(small(arch)));
