@@ -41,6 +41,8 @@ int quantize(const QuantizeFlags& flags) {
   std::unique_ptr<Tokenizer> tokenizer;
   if (find_tokenizer(flags.folder)) tokenizer = load_tokenizer(flags.folder, stored.config.vocab_size);
   PackOptions options = default_pack_options(stored.config, type);
+  check_setting(flags.token_shift != "folded" || stored.config.token_shift == "before", "token_shift",
+                flags.token_shift, "separate: this model mixes tokens after its projections");
   if (flags.token_shift != "auto") options.fold_token_shift = flags.token_shift == "folded";
   const PackedModel packed(stored.config, stored.parameters.data(), options);
   make_folder(flags.out);

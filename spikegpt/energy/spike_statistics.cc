@@ -103,11 +103,13 @@ double SiteStatistics::interval_variation() const {
   return number == 0 ? kNone : sum / static_cast<double>(number);
 }
 
-SpikeStatistics::SpikeStatistics(const ModelConfig& config) : levels_(lif_parameters(config).thresholds().most()) {
+SpikeStatistics::SpikeStatistics(const ModelConfig& config) {
   for (const SpikeSite& site : spike_sites(config)) {
     sites_.push_back({site, std::vector<NeuronCount>(static_cast<std::size_t>(site.neurons))});
   }
-  progress_.resize(sites_.size());
+  for (const NeuronParameters& neuron : site_neurons(config)) {
+    progress_.push_back({.limit = neuron.thresholds().most()});
+  }
 }
 
 void SpikeStatistics::on_spikes(const SpikeRecord& record) {
@@ -122,7 +124,7 @@ void SpikeStatistics::on_spikes(const SpikeRecord& record) {
       if (value == 0.0f) continue;
       const auto sent = static_cast<int>(std::lround(value));
       count(progress.place, sent, site.neurons[static_cast<std::size_t>(i)], site);
-      site.at_limit += std::abs(sent) == levels_;
+      site.at_limit += std::abs(sent) == progress.limit;
     }
   }
 }

@@ -85,11 +85,11 @@ class SpikeStatistics final : public Probe {
   struct Progress {
     std::int64_t tokens = 0;
     std::int64_t place = 0;  // of the next token in its window
+    int limit = 1;           // what a neuron can send at most
   };
   std::vector<SiteStatistics> sites_;
   std::vector<Progress> progress_;  // of each site: chunks reach them one after the other
   std::array<std::int64_t, kPlaceBuckets> tokens_by_place_ = {};
-  int levels_;
 };
 
 }  // namespace spikegpt

@@ -46,6 +46,16 @@ SPIKEGPT_INLINE void gate_gradient(const Piece& piece, const SigmoidGateBackward
 }
 
 template <class A>
+SPIKEGPT_INLINE void square_relu(std::int64_t n, A* a) {
+  SPIKEGPT_INDEPENDENT_ITERATIONS
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float x = to_float(a[i]);
+    const float positive = x > 0.0f ? x : 0.0f;
+    a[i] = from_float<A>(positive * positive);
+  }
+}
+
+template <class A>
 SPIKEGPT_INLINE void relu_gradient(std::int64_t n, const A* HWY_RESTRICT a, A* HWY_RESTRICT d) {
   for (std::int64_t i = 0; i < n; ++i) {
     d[i] = from_float<A>(to_float(d[i]) * (2.0f * std::sqrt(to_float(a[i]))));
@@ -109,6 +119,8 @@ static void gate_f32(std::int64_t n, const float* r, const float* v, float* out)
 static void gate_bf16(std::int64_t n, const Bf16* r, const Bf16* v, Bf16* out) { gate(n, r, v, out); }
 static void gate_gradient_f32(const Piece& piece, const SigmoidGateBackward<float>& g) { gate_gradient(piece, g); }
 static void gate_gradient_bf16(const Piece& piece, const SigmoidGateBackward<Bf16>& g) { gate_gradient(piece, g); }
+static void square_relu_f32(std::int64_t n, float* a) { square_relu(n, a); }
+static void square_relu_bf16(std::int64_t n, Bf16* a) { square_relu(n, a); }
 static void relu_gradient_f32(std::int64_t n, const float* a, float* d) { relu_gradient(n, a, d); }
 static void relu_gradient_bf16(std::int64_t n, const Bf16* a, Bf16* d) { relu_gradient(n, a, d); }
 static void add_residual_f32(const Piece& piece, const float* x, const float* branch, const Dropout& dropout,
@@ -137,6 +149,8 @@ HWY_EXPORT(gate_f32);
 HWY_EXPORT(gate_bf16);
 HWY_EXPORT(gate_gradient_f32);
 HWY_EXPORT(gate_gradient_bf16);
+HWY_EXPORT(square_relu_f32);
+HWY_EXPORT(square_relu_bf16);
 HWY_EXPORT(relu_gradient_f32);
 HWY_EXPORT(relu_gradient_bf16);
 HWY_EXPORT(add_residual_f32);
@@ -172,6 +186,18 @@ void sigmoid_gate_backward(std::int64_t n, const SigmoidGateBackward<A>& gate) n
       HWY_DYNAMIC_DISPATCH(gate_gradient_f32)(p, gate);
     } else {
       HWY_DYNAMIC_DISPATCH(gate_gradient_bf16)(p, gate);
+    }
+  });
+}
+
+template <class A>
+void squared_relu_forward(std::int64_t n, A* a) noexcept {
+  const KernelTimer timer({.name = "squared relu forward", .bytes = bytes_of<A>(n, 2, 0)});
+  for_each_piece(n, [&](const Piece& p) {
+    if constexpr (std::is_same_v<A, float>) {
+      HWY_DYNAMIC_DISPATCH(square_relu_f32)(p.size, a + p.first);
+    } else {
+      HWY_DYNAMIC_DISPATCH(square_relu_bf16)(p.size, a + p.first);
     }
   });
 }
@@ -223,6 +249,8 @@ template void sigmoid_gate_forward(std::int64_t, const float*, const float*, flo
 template void sigmoid_gate_forward(std::int64_t, const Bf16*, const Bf16*, Bf16*) noexcept;
 template void sigmoid_gate_backward(std::int64_t, const SigmoidGateBackward<float>&) noexcept;
 template void sigmoid_gate_backward(std::int64_t, const SigmoidGateBackward<Bf16>&) noexcept;
+template void squared_relu_forward(std::int64_t, float*) noexcept;
+template void squared_relu_forward(std::int64_t, Bf16*) noexcept;
 template void squared_relu_backward(std::int64_t, const float*, float*) noexcept;
 template void squared_relu_backward(std::int64_t, const Bf16*, Bf16*) noexcept;
 template void residual_add(std::int64_t, const float*, const float*, const Dropout&, float*) noexcept;

@@ -23,6 +23,9 @@ struct SigmoidGateBackward {
 template <class A>
 void sigmoid_gate_backward(std::int64_t n, const SigmoidGateBackward<A>& gate) noexcept;
 
+// In place: a = relu(a)^2, SPEC.md 5.
+template <class A>
+void squared_relu_forward(std::int64_t n, A* a) noexcept;
 // In place: d becomes the gradient of k where a = relu(k)^2 is kept and d is the gradient of a.
 template <class A>
 void squared_relu_backward(std::int64_t n, const A* a, A* d) noexcept;

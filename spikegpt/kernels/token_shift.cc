@@ -15,18 +15,17 @@
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
-// The mixes that are wanted of one row, from it and the row before (null = 0).
+// The mixes that are wanted of one row, from it and the row before (null = 0). `row` is where it goes.
 template <std::size_t kMixes, class A, class Before>
-SPIKEGPT_INLINE void mix_row(const TokenShiftForward<A>& shift, std::int64_t row, const Before* before,
+SPIKEGPT_INLINE void mix_row(const TokenShiftForward<A>& shift, std::int64_t row, const A* now, const Before* before,
                              std::int64_t channels) {
-  const A* const now = shift.x + row;
   SPIKEGPT_INDEPENDENT_ITERATIONS
   for (std::int64_t c = 0; c < channels; ++c) {
     const float x = to_float(now[c]);
     const float previous = before != nullptr ? to_float(before[c]) : 0.0f;
     for (std::size_t j = 0; j < kMixes; ++j) {
       const float mu = shift.mu[j][c];
-      shift.mixed[j][row + c] = from_float<A>(x * mu + previous * (1.0f - mu));
+      shift.mixed[j][row + c] = from_float<A>(shift.scale * (x * mu + previous * (1.0f - mu)));
     }
   }
 }
@@ -35,11 +34,12 @@ template <std::size_t kMixes, class A>
 SPIKEGPT_INLINE void mix_rows(const SequenceShape& shape, const TokenShiftForward<A>& shift, const Piece& rows) {
   for (std::int64_t row = rows.first; row < rows.first + rows.size; ++row) {
     const std::int64_t begin = row * shape.channels;
+    const A* const now = shift.x + row * shift.stride;
     if (row % shape.tokens != 0) {
-      mix_row<kMixes>(shift, begin, shift.x + begin - shape.channels, shape.channels);
+      mix_row<kMixes>(shift, begin, now, now - shift.stride, shape.channels);
     } else {
-      const std::int64_t state = row / shape.tokens * shape.channels;
-      mix_row<kMixes>(shift, begin, shift.previous ? shift.previous + state : nullptr, shape.channels);
+      const std::int64_t state = row / shape.tokens * shift.stride;
+      mix_row<kMixes>(shift, begin, now, shift.previous ? shift.previous + state : nullptr, shape.channels);
     }
   }
 }
@@ -53,33 +53,35 @@ SPIKEGPT_INLINE void unmix_tile(const SequenceShape& shape, const TokenShiftBack
   alignas(64) float d_mu[kMixes][kWideLanes] = {};
   alignas(64) float mu[kMixes][kWideLanes];
   alignas(64) float x[kWideLanes];  // [t]
+  const SequenceShape wide = {shape.batch, shape.tokens, shift.stride};
   for (std::int64_t c = 0; c < lanes && shape.tokens > 0; ++c) {
-    x[c] = to_float(shift.x[tile.row(shape, shape.tokens - 1) + c]);
+    x[c] = to_float(shift.x[tile.row(wide, shape.tokens - 1) + c]);
   }
   for (std::size_t j = 0; j < kMixes; ++j) {
     for (std::int64_t c = 0; c < lanes; ++c) mu[j][c] = shift.mu[j][tile.channel + c];
   }
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
+    const std::int64_t wide_row = tile.row(wide, t);
     alignas(64) float before[kWideLanes];  // x[t-1]
     for (std::int64_t c = 0; c < lanes; ++c) {
       if (t > 0) {
-        before[c] = to_float(shift.x[row - shape.channels + c]);
+        before[c] = to_float(shift.x[wide_row - shift.stride + c]);
       } else {
-        before[c] = shift.previous ? shift.previous[tile.state(shape) + c] : 0.0f;
+        before[c] = shift.previous ? shift.previous[tile.state(wide) + c] : 0.0f;
       }
     }
     const A* d_mixed[kMixes];
     for (std::size_t j = 0; j < kMixes; ++j) d_mixed[j] = shift.d_mixed[j] + row;
-    prefetch_ahead(shift.x + row, -shape.channels, lanes);
+    prefetch_ahead(shift.x + wide_row, -shift.stride, lanes);
     for (const A* input : d_mixed) prefetch_ahead(input, -shape.channels, lanes);
-    A* const out = shift.d_x + row;
+    A* const out = shift.d_x + wide_row;
     SPIKEGPT_INDEPENDENT_ITERATIONS
     for (std::int64_t c = 0; c < lanes; ++c) {
       float d_x = d_next[c];
       float d_previous = 0.0f;
       for (std::size_t j = 0; j < kMixes; ++j) {
-        const float d = to_float(d_mixed[j][c]);
+        const float d = shift.scale * to_float(d_mixed[j][c]);
         d_x += d * mu[j][c];
         d_previous += d * (1.0f - mu[j][c]);
         d_mu[j][c] += d * (x[c] - before[c]);
@@ -158,9 +160,9 @@ TokenShiftForward<A> wanted_mixes(TokenShiftForward<A> shift) {
 template <class A>
 void keep_last_tokens(const SequenceShape& shape, const TokenShiftForward<A>& shift) {
   for (std::int64_t b = 0; b < shape.batch; ++b) {
-    float* const last = shift.last + b * shape.channels;
-    const float* const previous = shift.previous ? shift.previous + b * shape.channels : nullptr;
-    const std::int64_t row = ((b + 1) * shape.tokens - 1) * shape.channels;
+    float* const last = shift.last + b * shift.stride;
+    const float* const previous = shift.previous ? shift.previous + b * shift.stride : nullptr;
+    const std::int64_t row = ((b + 1) * shape.tokens - 1) * shift.stride;
     for (std::int64_t c = 0; c < shape.channels; ++c) {
       last[c] = shape.tokens > 0 ? to_float(shift.x[row + c]) : (previous ? previous[c] : 0.0f);
     }
@@ -173,7 +175,8 @@ template <class A>
 void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>& shift) noexcept {
   const KernelTimer timer(
       {.name = "token shift forward", .bytes = bytes_of<A>(shape.size(), 1 + static_cast<int>(shift.mixes), 0)});
-  const TokenShiftForward<A> wanted = wanted_mixes(shift);
+  TokenShiftForward<A> wanted = wanted_mixes(shift);
+  if (wanted.stride == 0) wanted.stride = shape.channels;
   const std::int64_t tasks = wanted.mixes == 0 ? 0 : piece_count(shape.rows(), kRowsPerTask);
   parallel_for(tasks, shape.size(), [&](std::int64_t task) {
     const Piece rows = piece_at(shape.rows(), task, kRowsPerTask);
@@ -183,11 +186,13 @@ void token_shift_forward(const SequenceShape& shape, const TokenShiftForward<A>&
       HWY_DYNAMIC_DISPATCH(mix_bf16)(shape, wanted, rows);
     }
   });
-  if (shift.last != nullptr) keep_last_tokens(shape, shift);
+  if (wanted.last != nullptr) keep_last_tokens(shape, wanted);
 }
 
 template <class A>
-void token_shift_backward(const SequenceShape& shape, const TokenShiftBackward<A>& shift) noexcept {
+void token_shift_backward(const SequenceShape& shape, const TokenShiftBackward<A>& given) noexcept {
+  TokenShiftBackward<A> shift = given;
+  if (shift.stride == 0) shift.stride = shape.channels;
   const KernelTimer timer(
       {.name = "token shift backward", .bytes = bytes_of<A>(shape.size(), 2 + static_cast<int>(shift.mixes), 0)});
   parallel_for(tile_count(shape, kWideLanes), shape.size(), [&](std::int64_t task) {

@@ -81,6 +81,15 @@ std::string without_suffix(const std::string& name, std::string_view suffix) {
   return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
 }
 
+// "key", or "key_value_receptance" of joined matrices.
+std::string name_of(const PartForm& part, const ProductForm& product) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < product.joined; ++i) {
+    names.push_back(without_suffix(part.parameters[product.weight + i].name, ".weight"));
+  }
+  return fmt::format("{}", fmt::join(names, "_"));
+}
+
 class FormBuilder {
  public:
   explicit FormBuilder(const ModelConfig& config) : config_(config), row_(architecture_of(config)) {}
@@ -124,20 +133,21 @@ class FormBuilder {
   }
 
   void add_product(HalfForm& half, std::size_t index, const ProductForm& form) {
-    const ParameterForm& weight = half.mixer.parameters[form.weight];
     Product product;
-    product.name = half.name + "." + without_suffix(weight.name, ".weight");
+    product.name = half.name + "." + name_of(half.mixer, form);
     product.layer = half.layer;
     product.half = index;
-    product.outputs = weight.shape[0];
-    product.inputs = weight.shape[1];
+    product.outputs = half.mixer.outputs(form);
+    product.inputs = half.mixer.inputs(form);
+    product.token_shift = form.token_shift;
     product.weight = static_cast<int>(form.weight);
     product.is_last = form.is_last;
     switch (form.reads) {
       case ProductForm::Reads::kInput:
-        product.token_shift = static_cast<int>(form.from);
         product.site = half.input_site;
-        if (product.site >= 0) product.kind = InputKind::kShiftedSpikes;
+        if (product.site >= 0) {
+          product.kind = form.token_shift < 0 ? InputKind::kSpikes : InputKind::kShiftedSpikes;
+        }
         break;
       case ProductForm::Reads::kSpikes:
         product.site = half.sites[form.from];

@@ -77,7 +77,7 @@ enum class InputKind : std::uint8_t {
 
 // A matrix product of the network.
 struct Product {
-  std::string name;  // as the weight is called, without ".weight"
+  std::string name;  // as the weight is called, without ".weight"; joined ones by all their names
   int layer = 0;     // n_layer for the head
   std::size_t half = 0;
   std::int64_t inputs = 0;
@@ -86,8 +86,8 @@ struct Product {
   int site = -1;         // spikes: index of the site that it reads
   int sparse = -1;       // kSparse: HiddenRecord::index
   int paper_site = -1;   // whose rate the paper's accounting takes; -1 = the mean of all
-  int weight = -1;       // index of the parameter in its half; -1 for the head
-  int token_shift = -1;  // index of the parameter that mixes its inputs; -1 = none
+  int weight = -1;       // index of the (first) parameter in its half; -1 for the head
+  int token_shift = -1;  // index of the parameter that mixes its inputs first; -1 = none
   bool is_last = false;  // ProductForm::is_last
 };
 

@@ -109,8 +109,7 @@ Block::Block(const NetworkForm& network, int layer, GemmPrecision precision, Bac
   for (const HalfForm& form : network.blocks[static_cast<std::size_t>(layer)].halves) {
     Half& half = halves_.emplace_back(Half{form, {}});
     for (const ProductForm& product : form.mixer.products) {
-      const std::vector<std::int64_t>& shape = form.mixer.parameters[product.weight].shape;
-      half.products.emplace_back(shape[0], shape[1], precision, backward);
+      half.products.emplace_back(form.mixer.outputs(product), form.mixer.inputs(product), precision, backward);
     }
   }
 }

@@ -35,8 +35,9 @@ void check_way_to_fire(const ModelConfig& config) {
   if (config.payload_steps == 0) return;
   check_setting(!config.v_reset, "v_reset", config.v_reset.value_or(0.0),
                 "none with payload_steps: the reset takes away what was sent");
-  check_setting(config.spike_levels == 1, "spike_levels", config.spike_levels,
-                "1 with payload_steps: a dead zone has one threshold");
+  check_setting(config.spike_levels == 1 || !config.payload_places.empty(), "spike_levels", config.spike_levels,
+                "1 with payload_steps, unless payload_places leaves some neurons without it: a dead zone has one "
+                "threshold");
 }
 
 // The kinds that stand somewhere in the model. Throws for names that are none, and for places that it has not.
@@ -50,6 +51,12 @@ std::set<NeuronKind> kinds_of(const ModelConfig& config) {
     neuron_kind(kind);
   }
   neuron_kind(config.neuron);
+  for (const std::string& place : config.payload_places) {
+    check_setting(std::find(places.begin(), places.end(), place) != places.end(), "payload_places", place,
+                  places.empty() ? fmt::format("nothing for arch {}, which has no neurons", config.arch)
+                                 : fmt::format("places of this model: {}", fmt::join(places, ", ")));
+    check_setting(config.payload_steps > 0, "payload_places", place, "nothing without payload_steps");
+  }
   for (const std::string& place : places) kinds.insert(neuron_parameters(config, place).kind);
   return kinds;
 }
@@ -127,6 +134,8 @@ void validate(const ModelConfig& config) {
   check_range("n_embd", config.n_embd, 1, 65536);
   check_range("vocab_size", config.vocab_size, 1, 1 << 24);
   check_range("ctx_len", config.ctx_len, 1, 1 << 20);
+  check_setting(config.token_shift == "before" || config.token_shift == "after", "token_shift",
+                "\"" + config.token_shift + "\"", "before or after");
   check_setting(config.dropout >= 0.0 && config.dropout < 1.0, "dropout", config.dropout, "a probability below 1");
   check_neuron(config);
   check_setting(!config.event_head || architecture.head != nullptr, "event_head", config.event_head,
@@ -225,6 +234,13 @@ NeuronParameters neuron_parameters(const ModelConfig& config, const std::string&
   neuron.kind = neuron_kind(chosen == config.neurons.end() ? config.neuron : chosen->second);
   if (neuron.kind == NeuronKind::kLif && config.learnable_tau) neuron.kind = NeuronKind::kParametricLif;
   neuron.own = config.neuron_settings;
+  const std::vector<std::string>& payload = config.payload_places;
+  if (payload.empty()) return neuron;
+  if (std::find(payload.begin(), payload.end(), place) == payload.end()) {
+    neuron.payload_steps = 0;
+  } else {
+    neuron.levels = 1;
+  }
   return neuron;
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "spikegpt/neurons/kinds.h"
 
@@ -39,9 +40,11 @@ struct ModelConfig {
   std::string surrogate = "atan";
   double alpha = 2.0;
   // What files of the first versions do not have: written only where it is not as here.
+  std::string token_shift = "before";
   std::string neuron = "lif";
   std::map<std::string, std::string> neurons;
   int payload_steps = 0;
+  std::vector<std::string> payload_places;
   bool learned_per_neuron = false;
   double surrogate_beta = 1.0;
   NeuronSettings neuron_settings;
@@ -82,10 +85,14 @@ struct ModelConfig {
   }
   template <class Self, class Visitor>
   static void visit_optional(Self& self, Visitor&& visitor) {
+    visitor("token_shift", self.token_shift,
+            "before: projections read mixed tokens; after: their outputs are mixed, an event is fetched once");
     visitor("neuron", self.neuron, "kind of the neurons: lif, plif, if, qif, eif, izhikevich, klif, alif, clif, ...");
     visitor("neurons", self.neurons, "kinds by place, as lif1=qif,lif2=lif; event: att_in, att_out, ffn_in, ...");
     visitor("payload_steps", self.payload_steps,
             "dead zone: silent below v_threshold, beyond it the potential in steps of v_threshold / this; 0 = none");
+    visitor("payload_places", self.payload_places,
+            "where payload_steps counts: att_in, ffn_in, ...; without it everywhere");
     visitor("learned_per_neuron", self.learned_per_neuron,
             "plif, klif, sliding_psn: what is learned is of each neuron, not of a layer");
     visitor("surrogate_beta", self.surrogate_beta, "second setting of the surrogates that have one");

@@ -59,6 +59,10 @@ void infer_config(const WeightFile& file, ModelConfig& config) {
   const bool ffn_pre = file.find("blocks.0.ffnPre.key.weight") != nullptr;
   config.model_type = ffn_pre ? "RWKV-ffnPre" : "RWKV";
   if (file.find("blocks.0.ffn.gain") != nullptr) config.arch = "event";
+  // Shifted after the projection, the hidden layer has a mix for each of its channels.
+  const TensorView* mix = file.find("blocks.0.ffn.time_mix_k");
+  const bool is_wide = mix != nullptr && !mix->shape.empty() && mix->shape.back() > embedding->shape[1];
+  config.token_shift = is_wide ? "after" : "before";
 }
 
 }  // namespace spikegpt

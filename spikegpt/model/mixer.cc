@@ -52,8 +52,8 @@ void MixerPass<A>::show_squares(const A* values) const {
   if (pass.probe == nullptr) return;
   for (const ProductForm& product : half.mixer.products) {
     if (product.reads != ProductForm::Reads::kSquares) continue;
-    const std::int64_t inputs = half.mixer.parameters[product.weight].shape[1];
-    pass.probe->on_hidden({half.sparse, pass.shape.batch, pass.shape.tokens, inputs, kDTypeOf<A>, values});
+    pass.probe->on_hidden(
+        {half.sparse, pass.shape.batch, pass.shape.tokens, half.mixer.inputs(product), kDTypeOf<A>, values});
   }
 }
 

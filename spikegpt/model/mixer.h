@@ -16,6 +16,8 @@ struct MixerContext {
   const char* state;   // its block's name for the half: "att" or "ffn"
   bool reads_spikes;   // neurons stand in front
   const char* hidden;  // the place of neurons within it, or null: none there
+
+  bool shifts_after() const { return config.token_shift == "after"; }
 };
 
 // One pass of N = B * T tokens through one mixer. A step of decoding is a pass of one token with a state.

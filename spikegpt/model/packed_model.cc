@@ -138,7 +138,8 @@ PackOptions options_of(const WeightFile& file) {
 }  // namespace
 
 PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
-  return {.type = type, .fold_token_shift = architecture_of(config).reads_spikes()};
+  return {.type = type,
+          .fold_token_shift = architecture_of(config).reads_spikes() && config.token_shift == "before"};
 }
 
 bool is_packed_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kFileName); }

@@ -102,7 +102,19 @@ std::int64_t element_product(const std::vector<std::int64_t>& shape) {
   return product;
 }
 
-std::int64_t padded(std::int64_t size) { return (size + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine; }
+// Where the next parameter lies behind those before it.
+class FlatEnd {
+ public:
+  std::int64_t place(const ParameterForm& form) {
+    const std::int64_t first = form.is_joined ? end_ : padded();
+    end_ = first + element_product(form.shape);
+    return first;
+  }
+  std::int64_t padded() const { return (end_ + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine; }
+
+ private:
+  std::int64_t end_ = 0;
+};
 
 bool is_selected(const std::vector<std::int64_t>& shape, ParameterSelection selection) {
   return selection == ParameterSelection::kAll || shape.size() != 2;
@@ -116,13 +128,14 @@ bool learns_per_layer(const ModelConfig& config) noexcept {
 
 ParameterLayout::ParameterLayout(const ModelConfig& config, ParameterSelection selection) {
   ModelWeights unused;
+  FlatEnd end;
   visit_weights(config, unused, [&](const Listed& listed) {
     if (!is_selected(listed.form.shape, selection)) return;
     const std::int64_t size = element_product(listed.form.shape);
-    infos_.push_back({listed.name, listed.form.shape, flat_size_, size, listed.form.first, listed.layer});
-    flat_size_ += padded(size);
+    infos_.push_back({listed.name, listed.form.shape, end.place(listed.form), size, listed.form.first, listed.layer});
     parameter_count_ += size;
   });
+  flat_size_ = end.padded();
   by_name_.resize(infos_.size());
   std::iota(by_name_.begin(), by_name_.end(), std::size_t{0});
   std::sort(by_name_.begin(), by_name_.end(),
@@ -137,11 +150,9 @@ const ParameterInfo* ParameterLayout::find(std::string_view name) const noexcept
 
 ModelWeights bind_weights(const ModelConfig& config, float* flat, ParameterSelection selection) {
   ModelWeights weights;
-  std::int64_t offset = 0;
+  FlatEnd end;
   visit_weights(config, weights, [&](const Listed& listed) {
-    if (!is_selected(listed.form.shape, selection)) return;
-    listed.pointer = flat + offset;
-    offset += padded(element_product(listed.form.shape));
+    if (is_selected(listed.form.shape, selection)) listed.pointer = flat + end.place(listed.form);
   });
   return weights;
 }

@@ -39,7 +39,7 @@ struct ModelWeights {
 struct ParameterInfo {
   std::string name;  // as official checkpoints spell it
   std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;  // in floats; a multiple of 16
+  std::int64_t offset = 0;  // in floats; a multiple of 16 but for what is joined to the parameter before
   std::int64_t size = 0;
   FirstValues first = {};
   int layer = -1;  // of a block; -1 outside

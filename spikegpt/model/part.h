@@ -35,21 +35,30 @@ struct ParameterForm {
   std::string name;                 // within its part: "key.weight"
   std::vector<std::int64_t> shape;  // empty: this configuration does not have it
   FirstValues first = {};
+  bool is_joined = false;  // lies right behind the parameter before it, without padding
 };
 
 // A product with one of the part's parameters, [outputs, inputs]. Weights are packed in the order of this list.
 struct ProductForm {
   std::size_t weight = 0;  // index of the parameter
+  std::size_t joined = 1;  // so many parameters from there on are one matrix: their outputs stand side by side
   enum class Reads : std::uint8_t {
-    kInput,    // what the part reads, through a token shift
+    kInput,    // what the part reads
     kSpikes,   // of neurons within the part
     kDense,    // any other activation
     kSquares,  // relu(k)^2: an activation that is mostly zero
   };
   Reads reads = Reads::kDense;
-  std::size_t from = 0;  // kInput: index of the token shift's parameter; kSpikes: of the part's neurons
-  bool squares = false;  // its outputs are relu(.)^2 of the product
+  std::size_t from = 0;  // kSpikes: index of the part's neurons
+  int token_shift = -1;  // index of the parameter that mixes its inputs first; -1 = none
   bool is_last = false;  // its outputs are the part's: the published inference script scales it (SPEC.md 10)
+};
+
+// A projection of what the part reads, mixed with the token before (projections.h), by the indices of its parameters.
+struct ProjectionForm {
+  std::size_t weight = 0;  // [outputs, C]
+  std::size_t mu = 0;      // [1, 1, C] shifted before, [1, 1, outputs] after
+  bool squares = false;    // relu(.)^2 of that
 };
 
 // What a forward pass keeps for the backward pass: [N, columns], N = B * T.
@@ -75,6 +84,7 @@ struct NeuronForm {
 
 struct PartForm {
   std::vector<ParameterForm> parameters;
+  std::vector<ProjectionForm> projections;
   std::vector<ProductForm> products;
   std::vector<ActivationForm> activations;
   int statistics = 0;  // vectors of [N] floats that are kept beside them
@@ -83,6 +93,13 @@ struct PartForm {
   std::vector<std::int64_t> scratch;  // columns of memory that nobody expects to find as they left it, [N, columns]
   std::vector<std::int64_t> backward_scratch;  // more of it, to train only
   Operations operations;                       // per token, beside products and neurons
+
+  std::int64_t inputs(const ProductForm& product) const { return parameters[product.weight].shape[1]; }
+  std::int64_t outputs(const ProductForm& product) const {
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < product.joined; ++i) sum += parameters[product.weight + i].shape[0];
+    return sum;
+  }
 };
 
 }  // namespace spikegpt

@@ -1,8 +1,9 @@
 // Time mix: spiking RWKV attention, linear in the length of the text (SPEC.md 4, 7).
 #include "spikegpt/kernels/layer_norm.h"
+#include "spikegpt/kernels/token_shift.h"
 #include "spikegpt/kernels/wkv_scan.h"
 #include "spikegpt/model/layer_operations.h"
-#include "spikegpt/model/shifted_products.h"
+#include "spikegpt/model/projections.h"
 
 namespace spikegpt {
 namespace {
@@ -22,8 +23,7 @@ enum Parameter : std::size_t {
   kNormBias,
   kGain,  // of the neurons, without
 };
-enum ProductIndex : std::size_t { kReceptanceProduct, kKeyProduct, kValueProduct, kOutputProduct };
-enum Activation : std::size_t { kKeptReceptance, kKeptKey, kKeptValue, kKeptHidden };  // hidden: sigmoid(r) * wkv
+enum ProjectionIndex : std::size_t { kR, kK, kV };
 enum Statistic : std::size_t { kNormMean, kNormInverseStd };
 enum State : std::size_t { kShift, kNumerator, kDenominator, kMaxExponent };
 
@@ -33,6 +33,7 @@ PartForm form_of(const MixerContext& context) {
   const bool norms = fires && context.config.attention_norm;
   using Kind = FirstValues::Kind;
   using Reads = ProductForm::Reads;
+  const bool joined = context.shifts_after();
   const auto only_if = [&](bool exists) { return exists ? std::vector{C} : std::vector<std::int64_t>{}; };
 
   PartForm form;
@@ -40,28 +41,24 @@ PartForm form_of(const MixerContext& context) {
       {"time_decay", {C}, {.kind = Kind::kTimeDecay}},
       {"time_first", {C}, {.kind = Kind::kTimeFirst}},
       {"time_mix_k", {1, 1, C}, {.kind = Kind::kTimeMix}},
-      {"time_mix_v", {1, 1, C}, {.kind = Kind::kTimeMix, .offset = 0.3}},
-      {"time_mix_r", {1, 1, C}, {.kind = Kind::kTimeMix, .scale = 0.5}},
+      {"time_mix_v", {1, 1, C}, {.kind = Kind::kTimeMix, .offset = 0.3}, joined},
+      {"time_mix_r", {1, 1, C}, {.kind = Kind::kTimeMix, .scale = 0.5}, joined},
       {"key.weight", {C, C}, {.silent = true}},
-      {"value.weight", {C, C}},
-      {"receptance.weight", {C, C}, {.silent = true}},
+      {"value.weight", {C, C}, {}, joined},
+      {"receptance.weight", {C, C}, {.silent = true}, joined},
       {"output.weight", {C, C}, {.silent = true}},
       {"ln_out.weight", only_if(norms), {.kind = Kind::kGain}},
       {"ln_out.bias", only_if(norms), {.kind = Kind::kConstant}},
       {"gain", only_if(fires && !norms), {.kind = Kind::kGain}},
   };
-  form.products = {
-      {kReceptance, Reads::kInput, kMixReceptance},
-      {kKey, Reads::kInput, kMixKey},
-      {kValue, Reads::kInput, kMixValue},
-      {.weight = kOutput, .reads = fires ? Reads::kSpikes : Reads::kDense, .is_last = true},
-  };
-  form.activations = {{C}, {C}, {C}, {.columns = C, .is_remade = !fires}};
+  add_projections(context, {{kReceptance, kMixReceptance}, {kKey, kMixKey}, {kValue, kMixValue}}, form);
+  form.products.push_back({.weight = kOutput, .reads = fires ? Reads::kSpikes : Reads::kDense, .is_last = true});
+  form.activations.push_back({.columns = C, .is_remade = !fires});  // hidden: sigmoid(r) * wkv
   form.statistics = norms ? 2 : 0;
-  form.states = {shift_state(context), {"numerator", C}, {"denominator", C}, {"max_exponent", C, kEmptyMaxExponent}};
+  form.states.insert(form.states.end(), {{"numerator", C}, {"denominator", C}, {"max_exponent", C, kEmptyMaxExponent}});
   if (fires) form.neurons = {{.place = context.hidden, .neurons = C, .gain = norms ? -1 : int{kGain}}};
   form.scratch = {C, C, C, C, 2 * C};
-  if (!context.reads_spikes) form.operations += token_shift_operations(3 * C);
+  if (joined) form.backward_scratch = {3 * C};
   form.operations += wkv_operations(C);
   form.operations += sigmoid_operations(C);
   form.operations += multiply_operations(C);
@@ -85,46 +82,43 @@ class TimeMix final : public MixerOf<TimeMix> {
   template <class A>
   void run(const MixerPass<A>& mix, A* out) const {
     const Pass<A>& pass = mix.pass;
-    const auto& kept = mix.keep.values;
-    const auto& scratch = pass.scratch->part;
-    const ShiftedProduct<A> products[] = {
-        {kReceptanceProduct, kept[kKeptReceptance]}, {kKeyProduct, kept[kKeptKey]}, {kValueProduct, kept[kKeptValue]}};
-    shifted_products<A>(mix, products, scratch[4]);
+    project(mix, pass.scratch->part[4]);
 
     WkvForward<A> scan;
-    scan.receptance = kept[kKeptReceptance];
-    scan.key = kept[kKeptKey];
-    scan.value = kept[kKeptValue];
-    scan.output = kept[kKeptHidden];
+    scan.receptance = projected(mix, kR);
+    scan.key = projected(mix, kK);
+    scan.value = projected(mix, kV);
+    scan.output = mix.keep.values.back();
     scan.in = wkv_of(mix.state_in);
     scan.out = wkv_of(mix.state_out);
     wkv_forward(pass.shape, {mix.weights[kTimeDecay], mix.weights[kTimeFirst]}, scan);
 
-    const A* hidden = kept[kKeptHidden];
+    const A* hidden = mix.keep.values.back();
     if (mix.has_neurons()) hidden = fire(mix, hidden);
-    mix.products[kOutputProduct].forward(pass.shape.rows(), hidden, out, pass.runner);
+    mix.products.back().forward(pass.shape.rows(), hidden, out, pass.runner);
   }
 
   template <class A>
   void run_backward(const MixerPass<A>& mix, const A* d_out, A* d_x, std::span<float* const> gradients) const {
     const Pass<A>& pass = mix.pass;
-    const auto& kept = mix.keep.values;
+    A* const hidden = mix.keep.values.back();
     const auto& scratch = pass.scratch->part;
     const std::int64_t rows = pass.shape.rows();
-    const Linear& output = mix.products[kOutputProduct];
+    const Linear& output = mix.products.back();
     A* const d_hidden = scratch[3];
     output.backward_input(rows, d_out, d_hidden);
     if (mix.has_neurons()) fire_backward(mix, d_out, d_hidden, gradients);
 
     A* const d_key = scratch[4];
     A* const d_value = d_key + pass.shape.size();
+    project_again(mix);
     WkvBackward<A> scan;
-    scan.receptance = kept[kKeptReceptance];
-    scan.key = kept[kKeptKey];
-    scan.value = kept[kKeptValue];
+    scan.receptance = projected(mix, kR);
+    scan.key = projected(mix, kK);
+    scan.value = projected(mix, kV);
     scan.d_output = d_hidden;
     scan.in = wkv_of(mix.state_in);
-    if (!mix.has_neurons()) scan.output = kept[kKeptHidden];  // made again
+    if (!mix.has_neurons()) scan.output = hidden;  // made again
     scan.d_receptance = d_hidden;
     scan.d_key = d_key;
     scan.d_value = d_value;
@@ -132,11 +126,9 @@ class TimeMix final : public MixerOf<TimeMix> {
     scan.d_time_first = gradients[kTimeFirst];
     scan.scratch = pass.scratch->sums;
     wkv_backward(pass.shape, {mix.weights[kTimeDecay], mix.weights[kTimeFirst]}, scan);
-    if (!mix.has_neurons()) output.backward_weight(rows, d_out, kept[kKeptHidden], gradients[kOutput]);
+    if (!mix.has_neurons()) output.backward_weight(rows, d_out, hidden, gradients[kOutput]);
 
-    const ShiftedProduct<A> products[] = {
-        {kReceptanceProduct, d_hidden}, {kKeyProduct, d_key}, {kValueProduct, d_value}};
-    shifted_products_backward<A>(mix, products, d_x, gradients);
+    project_backward(mix, {d_hidden, d_key, d_value}, scratch.size() > 5 ? scratch[5] : nullptr, d_x, gradients);
   }
 
  private:
@@ -164,10 +156,10 @@ class TimeMix final : public MixerOf<TimeMix> {
   template <class A>
   static void fire_backward(const MixerPass<A>& mix, const A* d_out, A* d_hidden, std::span<float* const> gradients) {
     const std::int64_t rows = mix.pass.shape.rows();
-    const A* const hidden = mix.keep.values[kKeptHidden];
+    const A* const hidden = mix.keep.values.back();
     A* const spikes = mix.pass.scratch->part[0];
     mix.remake_spikes(0, spikes);
-    mix.products[kOutputProduct].backward_weight(rows, d_out, spikes, gradients[kOutput]);
+    mix.products.back().backward_weight(rows, d_out, spikes, gradients[kOutput]);
     mix.fire_backward(0, hidden, d_hidden, gradients);
     if (mix.weights[kNormWeight] == nullptr) return;
     layer_norm_backward<A, A>(rows, mix.pass.shape.channels,

@@ -42,6 +42,8 @@ struct LifParameters {
   int payload_steps = 0;   // above 0: a dead zone, then the potential in steps of v_threshold / payload_steps
   Surrogate surrogate;
 
+  // What an event stands for, in thresholds: less than one where potentials are sent in steps.
+  float event_value() const noexcept { return payload_steps > 0 ? 1.0f / static_cast<float>(payload_steps) : 1.0f; }
   Thresholds thresholds() const noexcept { return {v_threshold, levels, is_signed, payload_steps}; }
 };
 

@@ -44,6 +44,9 @@ class Starter {
     const ParameterInfo* found = source_layout_.find(info.name);
     const bool by_token = !map_.empty() && has_row_per_token(info.name);
     if (found == nullptr && info.name.starts_with("spikes.")) return;  // what neurons learn: as at the start
+    // Mixes of inputs say nothing about mixes of outputs.
+    if (source_.config.token_shift != trainer_.model().token_shift && info.name.find(".time_mix_") != std::string::npos)
+      return;
     if (found == nullptr && info.name.ends_with(".gain")) {
       lacks_gains_ = true;
       return;

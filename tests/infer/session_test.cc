@@ -15,7 +15,7 @@
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/parameters.h"
 #include "tests/support/model_case.h"
-#include "tests/support/new_architectures.h"
+#include "tests/support/small_model.h"
 #include "tests/text/expect_error.h"
 
 namespace spikegpt::test {
@@ -23,7 +23,7 @@ namespace {
 
 ModelConfig small(const std::string& arch, const std::string& model_type) {
   add_new_architectures();
-  ModelConfig config = default_config(arch.starts_with("event") ? "event" : arch);
+  ModelConfig config = default_form(arch == "event_binary" || arch == "event_learnable" ? "event" : arch);
   config.attention_norm = config.learnable_tau = arch == "event_learnable";
   if (arch == "event_binary") {
     config.v_reset = 0.0;
@@ -319,13 +319,18 @@ constexpr Kind kF32Kinds[] = {{"spikegpt", "RWKV", WeightType::kF32},     {"spik
                               {"rwkv", "RWKV", WeightType::kF32},         {"event", "RWKV", WeightType::kF32},
                               {"event", "RWKV-ffnPre", WeightType::kF32}, {"event_learnable", "RWKV", WeightType::kF32},
                               {"event_binary", "RWKV", WeightType::kF32}, {"feed_forward", "RWKV", WeightType::kF32},
-                              {"leaky", "RWKV", WeightType::kF32}};
+                              {"leaky", "RWKV", WeightType::kF32},        {"event_after", "RWKV", WeightType::kF32},
+                              {"event_payload", "RWKV-ffnPre", WeightType::kF32},
+                              {"spikegpt_after", "RWKV", WeightType::kF32},
+                              {"rwkv_after", "RWKV", WeightType::kF32}};
 constexpr Kind kRoundedKinds[] = {
     {"spikegpt", "RWKV", WeightType::kInt8},     {"rwkv", "RWKV", WeightType::kInt4},
     {"event_binary", "RWKV", WeightType::kInt8}, {"event_binary", "RWKV", WeightType::kInt4},
     {"event", "RWKV", WeightType::kBf16},        {"event", "RWKV", WeightType::kInt8},
     {"event", "RWKV", WeightType::kInt4},        {"feed_forward", "RWKV", WeightType::kInt8},
-    {"leaky", "RWKV", WeightType::kInt8}};
+    {"leaky", "RWKV", WeightType::kInt8},        {"event_after", "RWKV", WeightType::kInt8},
+    {"event_payload", "RWKV", WeightType::kInt8},  {"event_payload", "RWKV", WeightType::kInt4},
+    {"event_payload", "RWKV", WeightType::kBf16},  {"rwkv_after", "RWKV", WeightType::kInt8}};
 INSTANTIATE_TEST_SUITE_P(Exact, SessionTest, testing::ValuesIn(kF32Kinds), name_of_kind);
 INSTANTIATE_TEST_SUITE_P(Exact, F32SessionTest, testing::ValuesIn(kF32Kinds), name_of_kind);
 INSTANTIATE_TEST_SUITE_P(Rounded, SessionTest, testing::ValuesIn(kRoundedKinds), name_of_kind);

@@ -185,5 +185,81 @@ TYPED_TEST(TokenShift, CutInPiecesIsTheWhole) {
   expect_same_bits(whole, {{"mixed0", floats(mixed)}, {"last", floats(carried)}}, "in pieces");
 }
 
+// Columns of wider rows, scaled: as the same columns by themselves, and the scale is a power of two.
+TYPED_TEST(TokenShift, OfColumnsIsThatOfTheColumns) {
+  using A = TypeParam;
+  for (const SequenceShape& shape : {SequenceShape{2, 9, 37}, SequenceShape{3, 1, 130}, SequenceShape{1, 33, 256}}) {
+    SCOPED_TRACE(text_of(shape));
+    const std::int64_t first = 5;
+    const SequenceShape wide = {shape.batch, shape.tokens, shape.channels + 19};
+    const Inputs<A> in(shape, 11);
+    const auto widen = [&](const auto& narrow, std::int64_t rows, auto& all) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        for (std::int64_t c = 0; c < shape.channels; ++c) {
+          all[row * wide.channels + first + c] = narrow[row * shape.channels + c];
+        }
+      }
+    };
+    Guarded<A> x(wide.size());
+    Guarded<float> previous(wide.batch * wide.channels);
+    widen(in.x, shape.rows(), x);
+    widen(in.previous, shape.batch, previous);
+
+    const Outputs actual = same_everywhere([&] {
+      const Guarded<A> mixed(shape.size());
+      const Guarded<float> last(wide.batch * wide.channels);
+      TokenShiftForward<A> forward;
+      forward.x = x.data() + first;
+      forward.stride = wide.channels;
+      forward.scale = 0.25f;
+      forward.previous = previous.data() + first;
+      forward.mixes = 1;
+      forward.mu[0] = in.mu[0].data();
+      forward.mixed[0] = mixed.data();
+      forward.last = last.data() + first;
+      token_shift_forward(shape, forward);
+
+      const Guarded<A> d_x(wide.size());
+      const Guarded<float> d_mu(shape.channels);
+      const Guarded<float> scratch(token_shift_scratch_size(shape));
+      copy_values(in.d_mu_before[0], d_mu);
+      TokenShiftBackward<A> backward;
+      backward.x = forward.x;
+      backward.stride = forward.stride;
+      backward.scale = forward.scale;
+      backward.previous = forward.previous;
+      backward.mixes = 1;
+      backward.mu = forward.mu;
+      backward.d_mixed[0] = in.d_mixed[0].data();
+      backward.d_x = d_x.data() + first;
+      backward.d_mu[0] = d_mu.data();
+      backward.scratch = scratch.data();
+      token_shift_backward(shape, backward);
+      return Outputs{{"mixed0", floats(mixed)}, {"last", floats(last)}, {"d_x", floats(d_x)}, {"d_mu0", floats(d_mu)}};
+    });
+
+    const auto columns = [&](const std::vector<float>& all, float times) {
+      std::vector<float> found;
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        const auto c = static_cast<std::int64_t>(i) % wide.channels - first;
+        if (c >= 0 && c < shape.channels) found.push_back(times * all[i]);
+      }
+      return found;
+    };
+    const auto scaled = [](std::vector<float> values, float times) {
+      for (float& value : values) value *= times;
+      return values;
+    };
+    Outputs forward = {{"mixed0", scaled(actual.at("mixed0"), 4.0f)}, {"last", columns(actual.at("last"), 1.0f)}};
+    expect_forward(in, 1, true, forward);
+    std::vector<float> d_mu = actual.at("d_mu0");
+    for (std::size_t c = 0; c < d_mu.size(); ++c) {
+      const float before = in.d_mu_before[0][static_cast<std::int64_t>(c)];
+      d_mu[c] = before + 4.0f * (d_mu[c] - before);
+    }
+    expect_backward(in, 1, true, {{"d_x", columns(actual.at("d_x"), 4.0f)}, {"d_mu0", d_mu}});
+  }
+}
+
 }  // namespace
 }  // namespace spikegpt::test

@@ -54,6 +54,41 @@ TEST(Architecture, SitesSayWhatTheirEventsFeed) {
   EXPECT_TRUE(spike_sites(small_config("rwkv", {8, 5, 4})).empty());
 }
 
+// Shifted after the projections, one product feeds all of them, and an event is added once.
+TEST(Architecture, ProjectionsAreJoinedWhereTheShiftComesAfter) {
+  const std::int64_t C = 8;
+  const ModelConfig config = small_config("event_after", {8, 5, 4});
+  const NetworkForm form = network_form(config);
+  std::vector<std::string> names;
+  for (const Product& product : form.products) names.push_back(product.name);
+  EXPECT_EQ(std::vector(names.begin(), names.begin() + 4),
+            (std::vector<std::string>{"blocks.0.att.key_value_receptance", "blocks.0.att.output",
+                                      "blocks.0.ffn.key_receptance", "blocks.0.ffn.value"}));
+  EXPECT_EQ(form.products[0].outputs, 3 * C);
+  EXPECT_EQ(form.products[2].outputs, 5 * C);
+  EXPECT_EQ(form.products[0].kind, InputKind::kSpikes);
+  const std::vector<std::int64_t> fed = {3 * C, C, 5 * C, C};
+  for (std::size_t i = 0; i < fed.size(); ++i) EXPECT_EQ(form.sites[i].fan_out, fed[i]) << form.sites[i].name;
+  std::vector<std::int64_t> states;
+  RecurrentState(config, 1).visit([&](const std::string&, const float*, std::int64_t n) { states.push_back(n); });
+  EXPECT_EQ(states[0], 3 * C);
+  EXPECT_EQ(states[1], 5 * C);
+}
+
+// Joined matrices lie one behind the other even where they do not fill whole cache lines.
+TEST(Architecture, JoinedParametersLieTogether) {
+  const ParameterLayout layout(small_config("rwkv_after", {7, 5, 4}));
+  const auto follows = [&](const char* first, const char* second) {
+    const ParameterInfo* a = layout.find(first);
+    const ParameterInfo* b = layout.find(second);
+    ASSERT_TRUE(a != nullptr && b != nullptr);
+    EXPECT_EQ(a->offset + a->size, b->offset) << second;
+  };
+  follows("blocks.1.att.key.weight", "blocks.1.att.value.weight");
+  follows("blocks.1.att.value.weight", "blocks.1.att.receptance.weight");
+  follows("blocks.1.ffn.key.weight", "blocks.1.ffn.receptance.weight");
+}
+
 TEST(Architecture, ProductsAreTheMatricesAndTheHead) {
   for (const char* arch : {"spikegpt", "rwkv", "event", "feed_forward", "leaky"}) {
     const ModelConfig config = small_config(arch, {8, 5, 4});

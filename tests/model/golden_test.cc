@@ -106,7 +106,8 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenModel,
                                          "spikegpt_vreset", "spikegpt_soft_reset_detached", "rwkv", "rwkv_ffnpre",
                                          "event", "event_ffnpre", "event_head", "event_odd", "event_raw_embedding",
                                          "event_graded", "event_graded_ffnpre", "spikegpt_learnable_tau",
-                                         "event_learnable_tau"),
+                                         "event_learnable_tau", "spikegpt_after", "rwkv_after", "event_after",
+                                         "event_payload", "event_payload_before"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

@@ -16,6 +16,7 @@ struct Case {
   const char* name;
   void (*change)(ModelConfig&);
   double rate_weight = 0.0;
+  double step = 0.02;  // of the differences: smaller where the primitives bend more
 };
 
 // Sum of what the neurons of a smooth pass send.
@@ -124,7 +125,7 @@ TEST_P(GradientCheck, EveryParameter) {
       return (move(step) - move(-step)) / (2.0 * step);
     };
     // Fourth order: errors of the step's square cancel.
-    const double step = 0.02;
+    const double step = GetParam().step;
     const double estimate = (4.0 * difference(step) - difference(2.0 * step)) / 3.0;
     std::copy(start.begin(), start.end(), values.begin());
     EXPECT_NEAR(estimate, slope, 2e-3 * std::abs(slope) + 2e-5) << info.name;
@@ -191,6 +192,16 @@ void dead_zone(ModelConfig& config) {
 void feed_forward(ModelConfig& config) { config.arch = "feed_forward"; }
 void leaky(ModelConfig& config) { config.arch = "leaky"; }
 
+void spikegpt_after(ModelConfig& config) { config.token_shift = "after"; }
+void rwkv_after(ModelConfig& config) { rwkv_arch(config), config.token_shift = "after"; }
+void event_after(ModelConfig& config) { squared_current(config), config.token_shift = "after"; }
+void event_pre_after(ModelConfig& config) { event_ffn_pre(config), config.token_shift = "after"; }
+void event_payload(ModelConfig& config) {
+  event_after(config);
+  config.signed_spikes = true;
+  config.payload_steps = 4, config.payload_places = {"att_in", "ffn_in"};
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, GradientCheck,
     testing::Values(Case{"spikegpt", spikegpt_arch}, Case{"rwkv", rwkv_arch}, Case{"event", event_arch},
@@ -203,7 +214,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"event_learnable_tau", event_learnable_tau}, Case{"qif", qif_neurons},
                     Case{"izhikevich", izhikevich_neurons}, Case{"eif", eif_neurons}, Case{"plif", plif_neurons},
                     Case{"adaptive", adaptive_neurons}, Case{"mixed", mixed_neurons}, Case{"dead_zone", dead_zone},
-                    Case{"feed_forward", feed_forward}, Case{"leaky", leaky}),
+                    Case{"feed_forward", feed_forward}, Case{"leaky", leaky},
+                    Case{"spikegpt_after", spikegpt_after}, Case{"rwkv_after", rwkv_after},
+                    Case{"event_after", event_after, 0.0, 0.004}, Case{"event_pre_after", event_pre_after},
+                    Case{"event_payload", event_payload, 0.0, 0.004}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -74,7 +74,11 @@ INSTANTIATE_TEST_SUITE_P(
                     RemakeCase{"spikegpt", 3, GemmPrecision::kF32}, RemakeCase{"spikegpt", 4, GemmPrecision::kF32},
                     RemakeCase{"spikegpt", 4, GemmPrecision::kBf16}, RemakeCase{"event", 3, GemmPrecision::kF32},
                     RemakeCase{"rwkv", 3, GemmPrecision::kF32}, RemakeCase{"feed_forward", 3, GemmPrecision::kF32},
-                    RemakeCase{"leaky", 3, GemmPrecision::kF32}),
+                    RemakeCase{"leaky", 3, GemmPrecision::kF32},
+                    RemakeCase{"spikegpt_after", 3, GemmPrecision::kF32},
+                    RemakeCase{"event_after", 3, GemmPrecision::kF32},
+                    RemakeCase{"event_payload", 3, GemmPrecision::kBf16},
+                    RemakeCase{"rwkv_after", 3, GemmPrecision::kBf16}),
     [](const auto& test) {
       return std::string(test.param.arch) + std::to_string(test.param.layers) +
              std::string(name_of(test.param.precision));

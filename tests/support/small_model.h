@@ -14,10 +14,20 @@ struct SmallSize {
   int ctx_len = 0;
 };
 
-// Two layers, otherwise the defaults of the architecture, which may be one of new_architectures.h.
+// Two layers, otherwise the defaults of the architecture, which may be one of new_architectures.h. "_after" behind its
+// name: the token shift after the projections; "event_payload": so too, with payloads in front of them.
+inline ModelConfig default_form(std::string arch) {
+  const bool has_payload = arch == "event_payload";
+  const bool shifts_after = has_payload || arch.ends_with("_after");
+  if (shifts_after) arch = arch.substr(0, arch.find('_'));
+  ModelConfig config = default_config(arch);
+  if (shifts_after) config.token_shift = "after";
+  if (has_payload) config.payload_steps = 4, config.payload_places = {"att_in", "ffn_in"};
+  return config;
+}
 inline ModelConfig small_config(const std::string& arch, const SmallSize& size) {
   add_new_architectures();
-  ModelConfig config = default_config(arch);
+  ModelConfig config = default_form(arch);
   config.n_layer = 2;
   config.n_embd = size.n_embd;
   config.vocab_size = size.vocab_size;

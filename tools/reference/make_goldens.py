@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kernel_goldens import kernel_tensors
-from neuron import thresholds
+from neuron import has_payload, thresholds
 from reference_model import Config, forward, leaves, train, training_loss
 from safetensors_io import write_safetensors
 
@@ -62,6 +62,12 @@ CASES = [
     case("spikegpt_learnable_tau", vocab_size=29, learnable_tau=True),
     case("event_learnable_tau", 2, 24, vocab_size=29, learnable_tau=True, attention_norm=True, event_head=True,
          **EVENT, **GRADED),
+    case("spikegpt_after", vocab_size=29, token_shift="after"),
+    case("rwkv_after", 2, 24, n_embd=13, vocab_size=31, token_shift="after", **RWKV),
+    case("event_after", 2, 24, n_layer=3, vocab_size=37, token_shift="after", **EVENT, **GRADED),
+    case("event_payload", 2, 24, vocab_size=37, token_shift="after", payload_steps=4,
+         payload_places=("att_in", "ffn_in"), **EVENT, **GRADED),
+    case("event_payload_before", vocab_size=29, payload_steps=2, **EVENT, **{**GRADED, "spike_levels": 1}),
     case("spikegpt_t1", 3, 1, vocab_size=19),
     case("spikegpt_b1", 1, 33, vocab_size=29),
 ]
@@ -76,7 +82,8 @@ def parameter_shapes(config):
         shapes[name + ".weight"] = shapes[name + ".bias"] = (C,)
 
     def channel_mix(name):
-        shapes[name + ".time_mix_k"] = shapes[name + ".time_mix_r"] = (1, 1, C)
+        shapes[name + ".time_mix_r"] = (1, 1, C)
+        shapes[name + ".time_mix_k"] = (1, 1, 4 * C if config.token_shift == "after" else C)
         shapes[name + ".key.weight"] = (4 * C, C)
         shapes[name + ".receptance.weight"] = (C, C)
         shapes[name + ".value.weight"] = (C, 4 * C)
@@ -169,7 +176,8 @@ def calibrate(parameters, config, idx, rng):
             name = name.replace(".att.output.", ".ffnPre.value.")
         least = rng.uniform(*LEAST_RATES)
         for _ in range(60):
-            rate = forward(parameters, config, idx)[1].spikes[site].abs().mean().item()
+            spikes = forward(parameters, config, idx)[1].spikes[site]
+            rate = (spikes.sign() if has_payload(config.at(site)) else spikes).abs().mean().item()
             if least <= rate <= GREATEST_RATE:
                 break
             parameters[name] = parameters[name] * (1.15 if rate < least else 0.9)
@@ -179,9 +187,14 @@ def calibrate(parameters, config, idx, rng):
 
 
 def margin(trace, parameters, config):
-    """Smallest distance of a potential from its threshold."""
+    """Smallest distance of a potential from its threshold, or from where another payload begins."""
     distances = [(sign * h - threshold).abs().min().item()
-                 for h in trace.potentials.values() for sign, threshold in thresholds(config)]
+                 for site, h in trace.potentials.items() for sign, threshold in thresholds(config.at(site))]
+    for site, h in trace.potentials.items():
+        neuron = config.at(site)
+        if has_payload(neuron):
+            unit = neuron.v_threshold / neuron.payload_steps
+            distances.append(unit * ((h / unit) % 1.0 - 0.5).abs().min().item())
     if config.binary_embedding:
         distances.append(parameters["emb.weight"].abs().min().item())
     return min(distances, default=float("inf"))
@@ -236,7 +249,7 @@ def attempt(case, seed):
     tensors.update({"param." + name: tensor.numpy() for name, tensor in parameters.items()})
     tensors["logits"] = logits.detach().numpy()
     tensors["loss"] = np.array([loss.item()], np.float32)
-    tensors.update({site: spikes.numpy().astype(np.int8 if config.spike_levels > 1 else np.uint8) for site, spikes in trace.spikes.items()})
+    tensors.update({site: spikes.numpy().astype(np.int8 if config.spike_levels > 1 or config.payload_steps else np.uint8) for site, spikes in trace.spikes.items()})
     tensors.update({"grad." + name: gradient_of(tensor) for name, tensor in single.items()})
     tensors["train.batches"] = batches.astype(np.int32)
     tensors["train.losses"] = np.array(losses, np.float32)

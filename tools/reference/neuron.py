@@ -83,11 +83,30 @@ def charge(v, x, neuron, leak=None):
     return v - (v - v_reset) / neuron.tau + x
 
 
+class Payload(torch.autograd.Function):
+    """Dead zone: silent within the threshold, beyond it the potential in steps; straight-through gradient."""
+
+    @staticmethod
+    def forward(ctx, h, neuron):
+        ctx.steps_per_potential = neuron.payload_steps / neuron.v_threshold
+        ctx.passes = torch.ones_like(h) if neuron.signed_spikes else (h > 0).to(h.dtype)
+        fires = (h >= neuron.v_threshold) | ((h <= -neuron.v_threshold) & neuron.signed_spikes)
+        return torch.where(fires, torch.round(h * ctx.steps_per_potential).clamp(-127, 127), torch.zeros_like(h))
+
+    @staticmethod
+    def backward(ctx, d_sent):
+        return d_sent * ctx.passes * ctx.steps_per_potential, None
+
+
+def has_payload(neuron):
+    return getattr(neuron, "payload_steps", 0) > 0
+
+
 def reset(h, s, neuron):
     if neuron.detach_reset:
         s = s.detach()
     if neuron.v_reset is None:
-        return h - s * neuron.v_threshold
+        return h - s * neuron.v_threshold / (neuron.payload_steps if has_payload(neuron) else 1)
     return s * neuron.v_reset + (1 - s) * h
 
 
@@ -98,6 +117,8 @@ def thresholds(neuron):
 
 
 def fire(h, neuron):
+    if has_payload(neuron):
+        return Payload.apply(h, neuron)
     return sum(sign * heaviside(sign * h - threshold, neuron) for sign, threshold in thresholds(neuron))
 
 

@@ -42,10 +42,24 @@ class Config:
     learnable_tau: bool = False
     surrogate: str = "atan"
     alpha: float = 2.0
+    token_shift: str = "before"  # before | after the projections
+    payload_steps: int = 0
+    payload_places: tuple = ()
 
     def to_json(self):
-        later = ("attention_norm", "learnable_tau")  # said only where used: older files keep their bytes
-        return json.dumps({key: value for key, value in dataclasses.asdict(self).items() if value or key not in later})
+        # Said only where used: older files keep their bytes.
+        later = {"attention_norm": False, "learnable_tau": False, "token_shift": "before", "payload_steps": 0,
+                 "payload_places": ()}
+        return json.dumps({key: value for key, value in dataclasses.asdict(self).items()
+                           if key not in later or value != later[key]})
+
+    def at(self, site):
+        """The neurons of a site: with a payload, or without where places are named and this is none of them."""
+        if not self.payload_places:
+            return self
+        if site.split(".")[-1] in self.payload_places:
+            return dataclasses.replace(self, spike_levels=1)
+        return dataclasses.replace(self, payload_steps=0)
 
 
 class Trace:
@@ -58,7 +72,7 @@ class Trace:
 
     def fire(self, name, current, config):
         leak = self.parameters[name + ".leak"] if config.learnable_tau else None
-        spikes, potentials, _ = lif(current, config, leak=leak)
+        spikes, potentials, _ = lif(current, config.at(name), leak=leak)
         self.spikes[name] = spikes.detach()
         self.potentials[name] = potentials.detach()
         return spikes
@@ -72,6 +86,20 @@ def mix(x, mu):
     """Token shift (SPEC 3): x[t] mu + x[t-1] (1 - mu), with x[-1] = 0."""
     before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
     return x * mu + before * (1 - mu)
+
+
+def project(p, name, part, x, config, unit):
+    """W mix(x), or with the shift after the projection unit mix(W x): `unit` is an event's size in thresholds."""
+    letter = {"receptance": "r", "key": "k", "value": "v"}[part]
+    weight, mu = p[f"{name}.{part}.weight"], p[f"{name}.time_mix_{letter}"]
+    if config.token_shift == "after":
+        return unit * mix(x @ weight.T, mu)
+    return mix(x, mu) @ weight.T
+
+
+def event_unit(config, site):
+    steps = config.at(site).payload_steps
+    return 1.0 / steps if steps else 1.0
 
 
 def wkv(w, u, k, v):
@@ -95,25 +123,23 @@ def wkv(w, u, k, v):
     return torch.stack(out, 1)
 
 
-def receptance_times_wkv(p, name, x):
-    r = mix(x, p[name + ".time_mix_r"]) @ p[name + ".receptance.weight"].T
-    k = mix(x, p[name + ".time_mix_k"]) @ p[name + ".key.weight"].T
-    v = mix(x, p[name + ".time_mix_v"]) @ p[name + ".value.weight"].T
+def receptance_times_wkv(p, name, x, config, unit=1.0):
+    r, k, v = (project(p, name, part, x, config, unit) for part in ("receptance", "key", "value"))
     return torch.sigmoid(r) * wkv(p[name + ".time_decay"], p[name + ".time_first"], k, v)
 
 
-def time_mix(p, name, x):
-    return receptance_times_wkv(p, name, x) @ p[name + ".output.weight"].T
+def time_mix(p, name, x, config):
+    return receptance_times_wkv(p, name, x, config) @ p[name + ".output.weight"].T
 
 
-def channel_mix(p, name, x):
-    k = torch.relu(mix(x, p[name + ".time_mix_k"]) @ p[name + ".key.weight"].T) ** 2
-    r = torch.sigmoid(mix(x, p[name + ".time_mix_r"]) @ p[name + ".receptance.weight"].T)
+def channel_mix(p, name, x, config):
+    k = torch.relu(project(p, name, "key", x, config, 1.0)) ** 2
+    r = torch.sigmoid(project(p, name, "receptance", x, config, 1.0))
     return r * (k @ p[name + ".value.weight"].T)
 
 
-def event_time_mix(p, name, s, fire):
-    activation = receptance_times_wkv(p, name, s)
+def event_time_mix(p, name, s, fire, config, unit):
+    activation = receptance_times_wkv(p, name, s, config, unit)
     if name + ".ln_out.weight" in p:  # attention_norm
         activation = layer_norm(p, name + ".ln_out", activation)
     else:
@@ -121,11 +147,11 @@ def event_time_mix(p, name, s, fire):
     return fire(activation) @ p[name + ".output.weight"].T
 
 
-def event_channel_mix(p, name, s, fire, squared):
-    k = mix(s, p[name + ".time_mix_k"]) @ p[name + ".key.weight"].T
-    if squared:
+def event_channel_mix(p, name, s, fire, config, unit):
+    k = project(p, name, "key", s, config, unit)
+    if config.squared_current:
         k = torch.relu(k) ** 2
-    r = torch.sigmoid(mix(s, p[name + ".time_mix_r"]) @ p[name + ".receptance.weight"].T)
+    r = torch.sigmoid(project(p, name, "receptance", s, config, unit))
     return r * (fire(p[name + ".gain"] * k) @ p[name + ".value.weight"].T)
 
 
@@ -134,27 +160,29 @@ def block(p, i, x, config, trace):
     name = f"blocks.{i}"
     neurons = config.arch == "spikegpt"
     if i == 0 and config.model_type == "RWKV-ffnPre":
-        y = channel_mix(p, name + ".ffnPre", layer_norm(p, name + ".ln1", x))
+        y = channel_mix(p, name + ".ffnPre", layer_norm(p, name + ".ln1", x), config)
     else:
-        y = time_mix(p, name + ".att", layer_norm(p, name + ".ln1", x))
+        y = time_mix(p, name + ".att", layer_norm(p, name + ".ln1", x), config)
     x = x + (trace.fire(f"spikes.{i}.lif1", y, config) if neurons else y)
-    y = channel_mix(p, name + ".ffn", layer_norm(p, name + ".ln2", x))
+    y = channel_mix(p, name + ".ffn", layer_norm(p, name + ".ln2", x), config)
     return x + (trace.fire(f"spikes.{i}.lif2", y, config) if neurons else y)
 
 
 def event_block(p, i, x, config, trace):
     """Block of `event` (SPEC 7): a neuron in front of every projection."""
-    name, site, squared = f"blocks.{i}", f"spikes.{i}", config.squared_current
+    name, site = f"blocks.{i}", f"spikes.{i}"
     hidden = dataclasses.replace(config, signed_spikes=False)
     if i == 0 and config.model_type == "RWKV-ffnPre":
         s = trace.fire(site + ".pre_in", layer_norm(p, name + ".ln1", x), config)
         x = x + event_channel_mix(p, name + ".ffnPre", s, lambda y: trace.fire(site + ".pre_hidden", y, hidden),
-                                  squared)
+                                  config, event_unit(config, site + ".pre_in"))
     else:
         s = trace.fire(site + ".att_in", layer_norm(p, name + ".ln1", x), config)
-        x = x + event_time_mix(p, name + ".att", s, lambda y: trace.fire(site + ".att_out", y, config))
+        x = x + event_time_mix(p, name + ".att", s, lambda y: trace.fire(site + ".att_out", y, config), config,
+                               event_unit(config, site + ".att_in"))
     s = trace.fire(site + ".ffn_in", layer_norm(p, name + ".ln2", x), config)
-    return x + event_channel_mix(p, name + ".ffn", s, lambda y: trace.fire(site + ".ffn_hidden", y, hidden), squared)
+    return x + event_channel_mix(p, name + ".ffn", s, lambda y: trace.fire(site + ".ffn_hidden", y, hidden),
+                                 config, event_unit(config, site + ".ffn_in"))
 
 
 def forward(p, config, idx):
