@@ -61,7 +61,7 @@ std::vector<TokenId> tokens_to_trace(const TraceFlags& flags, const ModelConfig&
   if (!flags.tokens.empty()) return parse_ids("--tokens", flags.tokens);
   const auto tokenizer = load_tokenizer(flags.folder, config.vocab_size);
   Encoding encoding = tokenizer->encode(flags.prompt);
-  warn_of_unknown("the prompt", {encoding.unknown, encoding.unknown_examples}, *tokenizer);
+  warn_of_unknown("the prompt", encoding.unknowns, *tokenizer);
   return std::move(encoding.ids);
 }
 

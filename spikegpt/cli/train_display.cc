@@ -31,6 +31,8 @@ void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus)
              static_cast<double>(trainer.memory_in_bytes()) / 1e6);
   warn_of_unknown("the text to learn from", corpus.train_unknowns, tokenizer_);
   warn_of_unknown("the held-out text", corpus.valid_unknowns, tokenizer_);
+  if (train_.sample_tokens > 0)
+    warn_of_unknown("--sample-prompt", tokenizer_.encode(sample_prompt_).unknowns, tokenizer_);
   std::fflush(stdout);
 }
 

@@ -82,10 +82,15 @@ std::string read_documents(const fs::path& path, TextCheck check) {
   return all;
 }
 
+std::string document_name(const fs::path& file, std::int64_t number) {
+  if (!is_json_lines(file)) return file.string() + ", ";
+  return fmt::format("{}, text {}, ", file.string(), number);
+}
+
 std::vector<TokenId> separator_of(const Tokenizer& tokenizer) {
   if (const auto end = tokenizer.end_of_text()) return {*end};
   const Encoding line_feed = tokenizer.encode("\n");
-  return line_feed.unknown == 0 ? line_feed.ids : std::vector<TokenId>();
+  return line_feed.unknowns.count == 0 ? line_feed.ids : std::vector<TokenId>();
 }
 
 }  // namespace spikegpt

@@ -1,7 +1,10 @@
 // Where text comes from: a file, a folder of files, JSON lines; handed over document by document.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "spikegpt/data/json_lines.h"
 #include "spikegpt/data/text_file.h"
@@ -30,6 +33,10 @@ void for_each_document(const std::filesystem::path& path, TextCheck check, const
 
 // All documents as one text, a line feed between them, for what needs to see it whole.
 std::string read_documents(const std::filesystem::path& path, TextCheck check);
+
+// How a message names document `number` of a file, from 1, in front of a place in it: "corpus/a.txt, " or, of
+// JSON lines, "corpus/b.jsonl, text 7, ".
+std::string document_name(const std::filesystem::path& file, std::int64_t number);
 
 // What stands behind every document of a source with several: the tokenizer's end of text, where it
 // has none a line feed, or nothing when that is unknown too.

@@ -103,8 +103,13 @@ TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sour
   TokenizeSummary summary;
   const std::vector<TokenId> separator = separator_of(tokenizer);
   write_indexed_dataset(name, tokenizer.vocab_size(), [&](IndexedWriter& writer) {
-    const auto encode = [&](std::string_view document) {
-      summary.unknowns.add(tokenizer.encode_into(document, [&](std::span<const TokenId> ids) { writer.add(ids); }));
+    const auto encode = [&](std::string_view document, const std::string& where) {
+      TextCursor cursor(document);
+      tokenizer.encode_into(
+          document, [&](std::span<const TokenId> ids) { writer.add(ids); },
+          [&](const Unknown& unknown) {
+            summary.unknowns.add(unknown.shown, where + place_in_text(cursor, unknown));
+          });
       writer.add(separator);
       writer.end_document();
       summary.documents = writer.documents();
@@ -112,7 +117,14 @@ TokenizeSummary tokenize_to_files(const std::vector<std::filesystem::path>& sour
       summary.bytes += static_cast<std::int64_t>(document.size());
       if (progress) progress(summary);
     };
-    for (const auto& source : sources) for_each_document(source, check_for(tokenizer), encode);
+    for (const auto& source : sources) {
+      for (const auto& file : files_of(source)) {
+        std::int64_t number = 0;
+        for_each_document(file, check_for(tokenizer), [&](std::string_view document) {
+          encode(document, document_name(file, ++number));
+        });
+      }
+    }
   });
   return summary;
 }

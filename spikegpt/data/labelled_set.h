@@ -12,6 +12,7 @@ namespace spikegpt {
 struct Example {
   std::int32_t label = 0;  // index into LabelledSet::labels
   std::string text;        // UTF-8
+  std::size_t line = 0;    // of the file, from 1
 };
 
 struct LabelledSet {

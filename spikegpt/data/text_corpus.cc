@@ -94,26 +94,36 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const CorpusOptions& options) {
   return make_tokenizer(options.tokenizer, text);
 }
 
-// Hands over the tokens of all documents, at least the first `most_tokens` where there are so many, and what is
-// unknown with its place among them. No more of the documents is read than these need.
+// Receives the place of an unknown among the tokens of a source, what it is, and where in the source it
+// stands.
+using SourceUnknownSink =
+    std::function<void(std::int64_t place, std::string_view shown, const std::string& where)>;
+
+// Hands over the tokens of all documents, at least the first `most_tokens` where there are so many, and what
+// is unknown. No more of the documents is read than these need.
 void encode_documents(const std::filesystem::path& path, const Tokenizer& tokenizer, std::int64_t most_tokens,
-                      const TokenSink& sink, const UnknownSink& unknown) {
+                      const TokenSink& sink, const SourceUnknownSink& unknown) {
   const bool several = source_kind(path) != SourceKind::kText;
   const std::vector<TokenId> separator = several ? separator_of(tokenizer) : std::vector<TokenId>();
   std::int64_t size = 0;
+  std::int64_t number = 0;  // of the document in its file
   const auto append = [&](std::span<const TokenId> ids) {
     sink(ids);
     size += std::ssize(ids);
   };
-  const auto add = [&](std::string_view document) {
-    const std::int64_t begin = size;
-    tokenizer.encode_into(document, append, [&](std::int64_t place, std::string_view example) {
-      unknown(begin + place, example);
-    });
-    append(separator);
-    return size < most_tokens;
-  };
   for (const auto& file : files_of(path)) {
+    number = 0;
+    const auto add = [&](std::string_view document) {
+      ++number;
+      const std::int64_t begin = size;
+      TextCursor cursor(document);
+      tokenizer.encode_into(document, append, [&](const Unknown& found) {
+        unknown(begin + found.place, found.shown,
+                (several ? document_name(file, number) : "") + place_in_text(cursor, found));
+      });
+      append(separator);
+      return size < most_tokens;
+    };
     if (is_json_lines(file)) {
       for_each_json_line_until(file, add);
     } else if (most_tokens == INT64_MAX) {
@@ -131,8 +141,13 @@ struct Extent {
   bool count_only = false;
 };
 
-EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokenizer, const Extent& extent) {
-  EncodedFile encoded;
+struct Encoded {
+  TokenStreamPtr tokens;
+  UnknownPlaces unknowns;
+};
+
+Encoded encode(const std::filesystem::path& source, const Tokenizer& tokenizer, const Extent& extent) {
+  Encoded encoded;
   if (source_kind(source) == SourceKind::kIndexed) {
     encoded.tokens = IndexedDataset(source, tokenizer.vocab_size(), extent.most_tokens).tokens();
   } else {
@@ -142,9 +157,10 @@ EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokeniz
       if (!extent.count_only) builder.append(ids);
       size += std::ssize(ids);
     };
-    encode_documents(source, tokenizer, extent.most_tokens, append, [&](std::int64_t place, std::string_view example) {
-      if (place < extent.most_tokens) encoded.unknowns.add(example);
-    });
+    encode_documents(source, tokenizer, extent.most_tokens, append,
+                     [&](std::int64_t place, std::string_view shown, const std::string& where) {
+                       encoded.unknowns.add(place, shown, where);
+                     });
     encoded.tokens = extent.count_only ? counted_token_stream(size) : builder.finish();
   }
   if (encoded.tokens->size() > extent.most_tokens) encoded.tokens = slice(encoded.tokens, 0, extent.most_tokens);
@@ -157,15 +173,13 @@ EncodedFile encode(const std::filesystem::path& source, const Tokenizer& tokeniz
 
 void add_source(const CorpusOptions& options, const DataSource& source, TextCorpus& corpus,
                 std::vector<TokenStreamPtr>& held_out) {
-  const EncodedFile data = encode(source.path, *corpus.tokenizer, {.count_only = options.count_only});
+  const Encoded data = encode(source.path, *corpus.tokenizer, {.count_only = options.count_only});
   Split split;
   if (!corpus.valid) split.held_out = held_out_tokens(data.tokens->size(), options.valid_fraction);
   split.train = data.tokens->size() - split.held_out;
   check_window_fits(source.path, split, options.ctx_len, *corpus.tokenizer);
-  if (data.unknowns.count > 0) {
-    corpus.train_unknowns.add(count_unknown(source.path, *corpus.tokenizer, 0, split.train));
-    corpus.valid_unknowns.add(count_unknown(source.path, *corpus.tokenizer, split.train, split.held_out));
-  }
+  corpus.train_unknowns.add(data.unknowns.part(0, split.train));
+  corpus.valid_unknowns.add(data.unknowns.part(split.train, split.train + split.held_out));
   if (split.held_out > 0) held_out.push_back(slice(data.tokens, split.train, split.held_out));
   corpus.sources.push_back({slice(data.tokens, 0, split.train), source.weight});
 }
@@ -190,19 +204,8 @@ DataSource parse_source(const std::string& text) {
 
 EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
                              std::int64_t most_tokens) {
-  return encode(source, tokenizer, {.most_tokens = most_tokens});
-}
-
-Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tokenizer, std::int64_t first,
-                       std::int64_t count) {
-  Unknowns unknowns;
-  if (count == 0 || source_kind(source) == SourceKind::kIndexed) return unknowns;
-  encode_documents(
-      source, tokenizer, count < INT64_MAX - first ? first + count : INT64_MAX, [](std::span<const TokenId>) {},
-      [&](std::int64_t place, std::string_view example) {
-        if (place >= first && place < first + count) unknowns.add(example);
-      });
-  return unknowns;
+  Encoded encoded = encode(source, tokenizer, {.most_tokens = most_tokens});
+  return {std::move(encoded.tokens), encoded.unknowns.part(0, most_tokens)};
 }
 
 TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const Tokenizer> tokenizer) {
@@ -210,8 +213,8 @@ TextCorpus load_text_corpus(const CorpusOptions& options, std::shared_ptr<const 
   TextCorpus corpus;
   corpus.tokenizer = tokenizer ? std::move(tokenizer) : tokenizer_of(options);
   if (!options.valid.empty()) {
-    EncodedFile valid = encode(options.valid, *corpus.tokenizer, {.count_only = options.count_only});
-    corpus.valid_unknowns = std::move(valid.unknowns);
+    Encoded valid = encode(options.valid, *corpus.tokenizer, {.count_only = options.count_only});
+    corpus.valid_unknowns = valid.unknowns.part(0, INT64_MAX);
     corpus.valid = std::move(valid.tokens);
   }
   std::vector<TokenStreamPtr> held_out;

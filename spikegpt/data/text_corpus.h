@@ -58,8 +58,4 @@ struct EncodedFile {
 EncodedFile encode_text_file(const std::filesystem::path& source, const Tokenizer& tokenizer,
                              std::int64_t most_tokens = INT64_MAX);
 
-// What is unknown of tokens [first, first + count) of a source: reads it again.
-Unknowns count_unknown(const std::filesystem::path& source, const Tokenizer& tokenizer, std::int64_t first,
-                       std::int64_t count);
-
 }  // namespace spikegpt

@@ -1,12 +1,14 @@
 #include "spikegpt/text/bpe_tokenizer.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
 #include "spikegpt/text/json_file.h"
+#include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
 namespace {
@@ -63,7 +65,10 @@ class BpeTokenizer::Encoder {
     ids_.reserve(kIdsAtOnce + 64);
   }
 
-  void encode_block(std::string_view text) {
+  // `offset` is where the block begins in the text.
+  void encode_block(std::string_view text, std::size_t offset) {
+    block_ = text;
+    block_offset_ = offset;
     TextPiece piece;
     AddedTokenFinder::Cursor cursor(tokenizer_.raw_tokens_, text);
     while (cursor.next(piece)) {
@@ -95,6 +100,7 @@ class BpeTokenizer::Encoder {
   void split(std::string_view text, std::size_t level) {
     const BpeDefinition& definition = tokenizer_.definition_;
     if (level == definition.patterns.size() && definition.add_prefix_space && !text.starts_with(' ')) {
+      unprefixed_ = text;
       prefixed_.assign(1, ' ').append(text);
       text = prefixed_;
     }
@@ -133,18 +139,43 @@ class BpeTokenizer::Encoder {
     symbols_.clear();
     bool known = true;
     for (const char c : word) {
-      const auto byte = static_cast<unsigned char>(c);
-      const TokenId id = tokenizer_.byte_ids_[byte];
+      const TokenId id = tokenizer_.byte_ids_[static_cast<unsigned char>(c)];
       if (id >= 0) {
         symbols_.push_back(id);
         continue;
       }
       known = false;
-      unknown_(handed_over_ + std::ssize(ids_), fmt::format("byte 0x{:02X}", byte));
       if (tokenizer_.definition_.unk_token) symbols_.push_back(*tokenizer_.definition_.unk_token);
     }
+    if (!known) report_unknown(word);
     merger_.merge(symbols_);
     return known;
+  }
+
+  // Every character of which a byte is missing.
+  void report_unknown(std::string_view word) {
+    for (std::size_t at = 0; at < word.size();) {
+      const Utf8Step step = decode_utf8(word.substr(at));
+      const std::string_view bytes = word.substr(at, static_cast<std::size_t>(step.length));
+      const bool known = std::all_of(bytes.begin(), bytes.end(), [&](char c) {
+        return tokenizer_.byte_ids_[static_cast<unsigned char>(c)] >= 0;
+      });
+      const std::string shown = show_character(bytes, step);
+      if (!known) unknown_({handed_over_ + std::ssize(ids_), offset_of(bytes), shown});
+      at += bytes.size();
+    }
+  }
+
+  // Where bytes of a word stand in the text; nothing for those that a normal form made.
+  std::optional<std::size_t> offset_of(std::string_view bytes) const {
+    const char* at = bytes.data();
+    if (is_within(at, prefixed_)) at = unprefixed_.data() + (at - prefixed_.data()) - 1;
+    if (!is_within(at, block_)) return std::nullopt;
+    return block_offset_ + static_cast<std::size_t>(at - block_.data());
+  }
+  static bool is_within(const char* at, std::string_view text) {
+    const std::less<> before;
+    return !before(at, text.data()) && before(at, text.data() + text.size());
   }
 
   void put(TokenId id) {
@@ -165,11 +196,14 @@ class BpeTokenizer::Encoder {
   const TokenSink& sink_;
   const UnknownSink& unknown_;
   WordMerger merger_;
+  std::string_view block_;
+  std::size_t block_offset_ = 0;
   std::int64_t handed_over_ = 0;  // ids
   std::vector<TokenId> ids_;
   std::vector<TokenId> symbols_;
   std::string normalized_;
   std::string prefixed_;
+  std::string_view unprefixed_;
   std::string key_;
   std::unordered_map<std::string, std::vector<TokenId>> cache_;
 };
@@ -236,10 +270,10 @@ std::size_t BpeTokenizer::block_end(std::string_view text) const {
 void BpeTokenizer::encode_into(std::string_view text, const TokenSink& sink,
                                const UnknownSink& unknown) const {
   Encoder encoder(*this, sink, unknown);
-  while (!text.empty()) {
-    const std::size_t end = block_end(text);
-    encoder.encode_block(text.substr(0, end));
-    text.remove_prefix(end);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = block_end(text.substr(at));
+    encoder.encode_block(text.substr(at, end), at);
+    at += end;
   }
   encoder.finish();
 }

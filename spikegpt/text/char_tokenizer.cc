@@ -76,9 +76,8 @@ void CharTokenizer::encode_into(std::string_view text, const TokenSink& sink,
     const Utf8Step step = decode_utf8(text.substr(at));
     TokenId id = step.valid && step.code_point < id_of_.size() ? id_of_[step.code_point] : -1;
     if (id < 0) [[unlikely]] {
-      unknown(handed_over + static_cast<std::int64_t>(filled),
-              step.valid ? show_code_point(step.code_point)
-                         : fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[at])));
+      const std::string shown = show_character(text.substr(at), step);
+      unknown({handed_over + static_cast<std::int64_t>(filled), at, shown});
       id = stand_in_;
     }
     at += static_cast<std::size_t>(step.length);

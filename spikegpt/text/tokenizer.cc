@@ -1,6 +1,5 @@
 #include "spikegpt/text/tokenizer.h"
 
-#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -15,8 +14,6 @@
 
 namespace spikegpt {
 namespace {
-
-constexpr std::size_t kMaxExamples = 5;
 
 // Everything that makes a tokenizer out of a corpus. A new kind is one line here.
 struct Maker {
@@ -46,36 +43,19 @@ std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& file) {
 
 }  // namespace
 
-void Unknowns::add(std::string_view example) {
-  ++count;
-  if (examples.size() < kMaxExamples && std::find(examples.begin(), examples.end(), example) == examples.end()) {
-    examples.emplace_back(example);
-  }
-}
-
-void Unknowns::add(const Unknowns& other) {
-  const std::int64_t total = count + other.count;
-  for (const std::string& example : other.examples) add(example);
-  count = total;
-}
-
-std::string Unknowns::describe() const {
-  if (count == 0) return {};
-  return fmt::format("{} unknown character{}, for example {}", count, count == 1 ? "" : "s", fmt::join(examples, ", "));
-}
-
 Unknowns Tokenizer::encode_into(std::string_view text, const TokenSink& sink) const {
   Unknowns unknowns;
-  encode_into(text, sink, [&](std::int64_t, std::string_view example) { unknowns.add(example); });
+  TextCursor cursor(text);
+  encode_into(text, sink,
+              [&](const Unknown& unknown) { unknowns.add(unknown.shown, place_in_text(cursor, unknown)); });
   return unknowns;
 }
 
 Encoding Tokenizer::encode(std::string_view text) const {
   Encoding encoding;
-  Unknowns unknowns = encode_into(
-      text, [&](std::span<const TokenId> ids) { encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end()); });
-  encoding.unknown = unknowns.count;
-  encoding.unknown_examples = std::move(unknowns.examples);
+  encoding.unknowns = encode_into(text, [&](std::span<const TokenId> ids) {
+    encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
+  });
   return encoding;
 }
 

@@ -12,33 +12,19 @@
 #include <utility>
 #include <vector>
 
+#include "spikegpt/text/unknowns.h"
+
 namespace spikegpt {
 
 using TokenId = std::int32_t;
 
-// What of a text the vocabulary could not represent.
-struct Unknowns {
-  std::int64_t count = 0;
-  std::vector<std::string> examples;  // a few distinct ones, ready to show: "'é' (U+00E9)"
-
-  void add(std::string_view example);
-  void add(const Unknowns& other);
-  // "3 unknown characters, for example 'é' (U+00E9)"; empty when there is none.
-  std::string describe() const;
-};
-
 struct Encoding {
   std::vector<TokenId> ids;
-  std::int64_t unknown = 0;
-  std::vector<std::string> unknown_examples;
+  Unknowns unknowns;
 };
 
 // Receives the ids of a text in order, a block at a time. The span is valid during the call only.
 using TokenSink = std::function<void(std::span<const TokenId>)>;
-
-// Receives what of a text the vocabulary lacks, ready to show, and the place in the ids of what stands for
-// it, or of the next id where nothing does. In a word of byte pairs that is the word's first.
-using UnknownSink = std::function<void(std::int64_t place, std::string_view example)>;
 
 // Immutable after construction; every method may be called from several threads at once.
 class Tokenizer {

@@ -114,4 +114,9 @@ std::string show_code_point(char32_t code_point) {
   return fmt::format("'{}' (U+{:04X})", character, number);
 }
 
+std::string show_character(std::string_view text, const Utf8Step& step) {
+  if (step.valid) return show_code_point(step.code_point);
+  return fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text.front()));
+}
+
 }  // namespace spikegpt

@@ -46,4 +46,7 @@ std::string displayable(std::string_view text, std::string_view keep = {});
 // How a message shows a character: "'é' (U+00E9)", or "U+000A" where it would not print.
 std::string show_code_point(char32_t code_point);
 
+// The same for what `step` made of the start of `text`: "byte 0xE9" where it is no UTF-8.
+std::string show_character(std::string_view text, const Utf8Step& step);
+
 }  // namespace spikegpt

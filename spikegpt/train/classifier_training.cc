@@ -31,10 +31,12 @@ EncodedSet encode_labelled(const LabelledSet& set, const Tokenizer& tokenizer, s
   for (const Example& example : set.examples) {
     std::vector<TokenId> ids;
     Unknowns unknowns;
+    TextCursor cursor(example.text);
     tokenizer.encode_into(
         example.text, [&](std::span<const TokenId> more) { ids.insert(ids.end(), more.begin(), more.end()); },
-        [&](std::int64_t place, std::string_view unknown) {
-          if (place < longest) unknowns.add(unknown);
+        [&](const Unknown& unknown) {
+          if (unknown.place < longest)
+            unknowns.add(unknown.shown, place_in_line(cursor, example.line, unknown));
         });
     if (std::ssize(ids) > longest) {
       ids.resize(static_cast<std::size_t>(longest));

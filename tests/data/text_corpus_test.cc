@@ -81,8 +81,29 @@ TEST_F(TextCorpusTest, UnknownCharactersCountWhereTheyAre) {
   EXPECT_EQ(encode_text_file(file, *letters, 7).unknowns.count, 2);
   EXPECT_EQ(encode_text_file(file, *letters, 2).unknowns.count, 0);
   EXPECT_EQ(encode_text_file(file, *letters, 6).tokens->size(), 6);
-  EXPECT_EQ(count_unknown(file, *letters, 2, 1).examples, (std::vector<std::string>{"'X' (U+0058)"}));
-  EXPECT_EQ(count_unknown(file, *letters, 3, 3).count, 0);
+}
+
+TEST_F(TextCorpusTest, UnknownCharactersAreToldWithTheirPlaceInThePartTheyAreIn) {
+  using Examples = std::vector<Unknowns::Example>;
+  const std::shared_ptr<const Tokenizer> letters = make_tokenizer("chars", "abcdefghij \n");
+  CorpusOptions halves =
+      options("ab\u00E9d\nfgXij\nlX\u00E9Xcdefg");  // of 20 characters, the second ten held out
+  halves.valid_fraction = 0.5;
+  const TextCorpus corpus = load_text_corpus(halves, letters);
+  EXPECT_EQ(corpus.train_unknowns.count, 2);
+  EXPECT_EQ(corpus.train_unknowns.examples,
+            (Examples{{"'\u00E9' (U+00E9)", "line 1, column 3"}, {"'X' (U+0058)", "line 2, column 3"}}));
+  EXPECT_EQ(corpus.valid_unknowns.count, 4);
+  EXPECT_EQ(corpus.valid_unknowns.examples, (Examples{{"'\u00E9' (U+00E9)", "line 3, column 3"},
+                                                      {"'X' (U+0058)", "line 3, column 4"},
+                                                      {"'l' (U+006C)", "line 3, column 1"}}));
+  const auto folder = folder_ / "corpus";
+  std::filesystem::create_directory(folder);
+  write("corpus/one.txt", "abc\nZ");
+  write("corpus/two.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\\nY\"}\n");
+  EXPECT_EQ(encode_text_file(folder, *letters).unknowns.examples,
+            (Examples{{"'Z' (U+005A)", folder.string() + "/one.txt, line 2, column 1"},
+                      {"'Y' (U+0059)", folder.string() + "/two.jsonl, text 2, line 2, column 1"}}));
 }
 
 TEST_F(TextCorpusTest, AGivenTokenizerIsUsed) {

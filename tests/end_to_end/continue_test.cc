@@ -299,8 +299,8 @@ TEST_F(ContinueTest, UnknownCharactersOfTheTrainingText) {
   std::string odd = text;
   odd.replace(899, 1, "Q");
   const std::string learn = err_of(odd, "a");
-  expect_words(learn,
-               {"the text to learn from has 1 unknown character, for example 'Q'", "replaced by \" \""});
+  expect_words(learn, {"the text to learn from has 1 unknown character, for example 'Q' (U+0051) at line ",
+                       "replaced by \" \""});
   EXPECT_EQ(learn.find("held-out"), std::string::npos);
   odd = text;
   odd.replace(900, 1, "Q");
@@ -324,6 +324,42 @@ TEST_F(ContinueTest, UnknownCharactersOfThePartThatIsRead) {
   for (const char* command : {"energy", "spikes", "check"}) {
     EXPECT_EQ(err_of(command, "8").find("unknown"), std::string::npos) << command;
     expect_words(err_of(command, "9"), {"odd.txt", "first 9 characters", "1 unknown character"});
+  }
+}
+
+// Every command that reads text says the same of what the vocabulary lacks, once, with its place.
+TEST_F(ContinueTest, UnknownCharactersAreToldByEveryCommand) {
+  write("odd.txt", "the cat sat\non a \u00E9 mat and the dog ran to see the red cat\n");
+  write("labelled.txt", "good the cat\nbad the \u00E9 dog\ngood a mat\nbad a red dog\n");
+  expect_success(
+      run({"classify", "train", "judge", "--data", "labelled.txt", "--from", "model", "--epochs", "1"}));
+  const std::string in_text = "1 unknown character, for example '\u00E9' (U+00E9) at line 2, column 6";
+  const std::string in_line =
+      "1 unknown character, for example '\u00E9' (U+00E9) at line 2, character 5 of the text";
+  const std::string in_prompt = "1 unknown character, for example '\u00E9' (U+00E9) at line 1, column 5";
+  const std::vector<std::pair<Args, std::string>> commands = {
+      {{"generate", "model", "--prompt", "the \u00E9", "--tokens", "2"}, in_prompt},
+      {{"generate", "model", "--prompt-file", "odd.txt", "--tokens", "2"}, in_text},
+      {{"trace", "model", "--prompt", "the \u00E9", "--out", "trace.safetensors"}, in_prompt},
+      {{"eval", "model", "--data", "odd.txt"}, in_text},
+      {{"energy", "model", "--data", "odd.txt"}, in_text},
+      {{"spikes", "model", "--data", "odd.txt"}, in_text},
+      {{"check", "model", "--data", "odd.txt"}, in_text},
+      {{"tokenize", "model", "odd.txt"}, in_text},
+      {{"tokenize", "model", "odd.txt", "--out", "odd"}, "(U+00E9) at odd.txt, line 2, column 6"},
+      {{"classify", "eval", "judge", "--data", "labelled.txt"}, in_line},
+      {{"classify", "predict", "judge", "--data", "odd.txt"}, "(U+00E9) at line 2, character 6 of the text"},
+      {{"classify", "train", "again", "--data", "labelled.txt", "--from", "model", "--epochs", "1"}, in_line},
+      {{"train", "--from", "model", "--data", "odd.txt", "--out", "further", "--steps", "1", "--ctx-len",
+        "16"},
+       in_text},
+  };
+  for (const auto& [command, words] : commands) {
+    SCOPED_TRACE(command[0] + " " + command[1]);
+    const ProgramResult result = run(command);
+    expect_success(result);
+    expect_words(result.err, {words});
+    EXPECT_EQ(result.err.find("unknown"), result.err.rfind("unknown")) << result.err;
   }
 }
 

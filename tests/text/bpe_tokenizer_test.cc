@@ -41,7 +41,7 @@ TEST(BpeTokenizer, AnyBytesComeBack) {
   for (int byte = 0; byte < 512; ++byte) text.push_back(static_cast<char>(byte % 256));
   const Encoding encoding = tokenizer->encode(text);
   EXPECT_EQ(tokenizer->decode(encoding.ids), text);
-  EXPECT_EQ(encoding.unknown, 0);
+  EXPECT_EQ(encoding.unknowns.count, 0);
 }
 
 TEST(BpeTokenizer, RandomBytesComeBack) {
@@ -69,8 +69,26 @@ TEST(BpeTokenizer, MissingBytesAreCountedAndBecomeTheUnknownToken) {
   EXPECT_EQ(make(five())->stand_in(), std::nullopt);
   const Encoding encoding = make(file)->encode("azzb azzb");
   EXPECT_EQ(encoding.ids, (Ids{'a', 'z', 'z', 'b', ' ', 'a', 'z', 'z', 'b'}));
-  EXPECT_EQ(encoding.unknown, 4);
-  EXPECT_EQ(encoding.unknown_examples, (std::vector<std::string>{"byte 0x7A"}));
+  EXPECT_EQ(encoding.unknowns.count, 4);
+  ASSERT_EQ(encoding.unknowns.examples.size(), 1u);
+  EXPECT_EQ(encoding.unknowns.examples[0], (Unknowns::Example{"'z' (U+007A)", "line 1, column 2"}));
+}
+
+TEST(BpeTokenizer, AMissingCharacterIsNamedWithItsPlace) {
+  json file = small_bpe({});
+  std::vector<std::string> lost;
+  for (const auto& [bytes, id] : file["model"]["vocab"].items()) {
+    if (bytes == "\u00C3") lost.push_back(bytes);  // how the file spells the first byte of \u00E9
+  }
+  ASSERT_EQ(lost.size(), 1u);
+  file["model"]["vocab"]["<unk>"] = file["model"]["vocab"][lost[0]];
+  file["model"]["vocab"].erase(lost[0]);
+  file["model"]["unk_token"] = "<unk>";
+  for (const bool prefixed : {false, true}) {
+    file["pre_tokenizer"]["add_prefix_space"] = prefixed;
+    const Unknowns unknowns = make(file)->encode("a caf\u00E9\nand \u00E9t\u00E9").unknowns;
+    EXPECT_EQ(unknowns.describe(), "3 unknown characters, for example '\u00E9' (U+00E9) at line 1, column 6");
+  }
 }
 
 TEST(BpeTokenizer, LongTextIsCutWithoutATrace) {

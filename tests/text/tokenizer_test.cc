@@ -35,7 +35,7 @@ TEST(ByteTokenizer, AnyBytesComeBack) {
   EXPECT_EQ(tokenizer->unit(), "byte");
   for (const std::string& text : {all_bytes_twice(), long_text(), std::string()}) {
     const Encoding encoding = tokenizer->encode(text);
-    EXPECT_EQ(encoding.unknown, 0);
+    EXPECT_EQ(encoding.unknowns.count, 0);
     EXPECT_EQ(encoding.ids.size(), text.size());
     EXPECT_EQ(tokenizer->decode(encoding.ids), text);
   }
@@ -56,7 +56,7 @@ TEST(CharTokenizer, LongTextComesBack) {
   const std::string text = long_text();
   const auto tokenizer = make_tokenizer("chars", text);
   const Encoding encoding = tokenizer->encode(text);
-  EXPECT_EQ(encoding.unknown, 0);
+  EXPECT_EQ(encoding.unknowns.count, 0);
   EXPECT_EQ(tokenizer->decode(encoding.ids), text);
 }
 
@@ -64,9 +64,12 @@ TEST(CharTokenizer, UnknownCharactersAreCountedAndBecomeSpaces) {
   const auto tokenizer = make_tokenizer("chars", "ab c");
   const Encoding encoding = tokenizer->encode("a\u00E9b\u00E9\U0001F600\xFFz");
   EXPECT_EQ(tokenizer->decode(encoding.ids), "a b    ");
-  EXPECT_EQ(encoding.unknown, 5);
-  EXPECT_EQ(encoding.unknown_examples,
-            (std::vector<std::string>{"'\u00E9' (U+00E9)", "'\U0001F600' (U+1F600)", "byte 0xFF", "'z' (U+007A)"}));
+  EXPECT_EQ(encoding.unknowns.count, 5);
+  EXPECT_EQ(encoding.unknowns.examples,
+            (std::vector<Unknowns::Example>{{"'\u00E9' (U+00E9)", "line 1, column 2"},
+                                            {"'\U0001F600' (U+1F600)", "line 1, column 5"},
+                                            {"byte 0xFF", "line 1, column 6"},
+                                            {"'z' (U+007A)", "line 1, column 7"}}));
 }
 
 TEST(CharTokenizer, WithoutASpaceTheStandInIsTheFirst) {
@@ -233,12 +236,46 @@ TEST(Unknowns, AreToldWithTheirPlace) {
   Ids ids;
   tokenizer->encode_into(
       text, [&](std::span<const TokenId> more) { ids.insert(ids.end(), more.begin(), more.end()); },
-      [&](std::int64_t place, std::string_view) { places.push_back(place); });
+      [&](const Unknown& unknown) { places.push_back(unknown.place); });
   EXPECT_EQ(places, (std::vector<std::int64_t>{9998, 19997, 29996, 39995, 40000}));
   for (const std::int64_t place : places)
     EXPECT_EQ(ids[static_cast<std::size_t>(place)], tokenizer->stand_in());
   EXPECT_EQ(tokenizer->token_bytes(*tokenizer->stand_in()), " ");
   EXPECT_EQ(make_tokenizer("bytes", "")->stand_in(), std::nullopt);
+}
+
+TEST(Unknowns, AreCountedByPart) {
+  UnknownPlaces places;
+  EXPECT_TRUE(places.empty());
+  for (const std::int64_t place : {0, 5, 5, 200, 20000, 3000000}) {
+    places.add(place, "kind " + std::to_string(place % 10), "at " + std::to_string(place));
+  }
+  EXPECT_FALSE(places.empty());
+  EXPECT_EQ(places.part(0, INT64_MAX).count, 6);
+  EXPECT_EQ(places.part(1, 200).count, 2);
+  EXPECT_EQ(places.part(5, 201).count, 3);
+  EXPECT_EQ(places.part(6, 200).count, 0);
+  EXPECT_EQ(places.part(20001, 3000001).count, 1);
+  EXPECT_EQ(places.part(0, 201).describe(),
+            "4 unknown characters, for example kind 0 at at 0, kind 5 at at 5");
+  EXPECT_EQ(places.part(20001, 3000001).describe(), "1 unknown character, for example kind 0 at at 3000000");
+}
+
+TEST(Unknowns, StandInLinesAndColumnsOfCharacters) {
+  const std::string text = "h\u00E9\n\n\u20AC x";
+  TextCursor cursor(text);
+  const auto at = [&](std::size_t offset) {
+    const auto [line, column] = cursor.at(offset);
+    return std::pair(line, column);
+  };
+  using Place = std::pair<std::size_t, std::size_t>;
+  EXPECT_EQ(at(0), Place(1, 1));
+  EXPECT_EQ(at(1), Place(1, 2));
+  EXPECT_EQ(at(5), Place(3, 1));
+  EXPECT_EQ(at(8), Place(3, 2));
+  EXPECT_EQ(at(9), Place(3, 3));
+  EXPECT_EQ(at(1), Place(1, 2)) << "and back again";
+  EXPECT_EQ(at(99), Place(3, 4)) << "no farther than the text";
 }
 
 TEST(StreamingDecoder, HoldsBackHalfCharacters) {
@@ -274,8 +311,8 @@ TEST(StreamingDecoder, SpeaksOnlyUtf8AndLosesNothing) {
 TEST(Unknowns, DescribeThemselves) {
   Unknowns unknowns;
   EXPECT_EQ(unknowns.describe(), "");
-  unknowns.add("'x' (U+0078)");
-  EXPECT_EQ(unknowns.describe(), "1 unknown character, for example 'x' (U+0078)");
+  unknowns.add("'x' (U+0078)", "line 2, column 7");
+  EXPECT_EQ(unknowns.describe(), "1 unknown character, for example 'x' (U+0078) at line 2, column 7");
   Unknowns others;
   for (int i = 0; i < 10; ++i) others.add(std::to_string(i % 7));
   unknowns.add(others);
