@@ -10,6 +10,7 @@
 #include "spikegpt/cli/command.h"
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/plain_text.h"
 #include "spikegpt/infer/log_probabilities.h"
 #include "spikegpt/text/lines.h"
@@ -67,16 +68,23 @@ int predict(const ClassifyFlags& flags) {
     all.assign(std::istreambuf_iterator<char>(std::cin), {});
   } else {
     all = read_text(flags.data);
+    refuse_foreign_data(all, flags.data);
   }
   Unknowns unknowns;
   const PlainText plain(all, flags.data.string());
-  for_each_line(plain.text(), [&](std::size_t, std::string_view line) {
+  for_each_line(plain.text(), [&](std::size_t number, std::string_view line) {
     const std::string text = to_utf8(line);
     Encoding encoding;
+    TextCursor cursor(text);
     tokenizer->encode_into(
-        text, [&](std::span<const TokenId> ids) { encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end()); },
-        [&](std::int64_t place, std::string_view example) {
-          if (place < classifier->config().ctx_len) unknowns.add(example);
+        text,
+        [&](std::span<const TokenId> ids) {
+          encoding.ids.insert(encoding.ids.end(), ids.begin(), ids.end());
+        },
+        [&](const Unknown& unknown) {
+          if (unknown.place < classifier->config().ctx_len) {
+            unknowns.add(unknown.shown, place_in_line(cursor, number, unknown));
+          }
         });
     if (encoding.ids.empty()) {
       fmt::print("\n");

@@ -11,6 +11,7 @@
 #include "spikegpt/cli/token_ids.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/plain_text.h"
 #include "spikegpt/data/documents.h"
 #include "spikegpt/data/indexed_dataset.h"
@@ -24,7 +25,11 @@ namespace {
 using Paths = std::vector<std::filesystem::path>;
 
 std::string read_all(const std::filesystem::path& path) {
-  if (!path.empty() && path != "-") return read_text(path);
+  if (!path.empty() && path != "-") {
+    std::string text = read_text(path);
+    refuse_foreign_data(text, path, ForeignData::kInBytes);
+    return text;
+  }
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 

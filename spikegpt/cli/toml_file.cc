@@ -4,6 +4,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/plain_text.h"
 
 namespace spikegpt::cli {
@@ -43,6 +44,7 @@ Json to_json(const std::filesystem::path& path, const toml::node& node) {
 
 Json read_toml(const std::filesystem::path& path) {
   const MappedFile file(path);
+  refuse_foreign(file.text(), path);
   const PlainText text(file.text(), path.string());
   Json json = Json::object();
   try {

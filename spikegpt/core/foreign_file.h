@@ -13,4 +13,14 @@ std::string_view describe_foreign(std::string_view bytes) noexcept;
 // Throws Error (kCorruptFile) that names the file and says what it is, if describe_foreign knows.
 void refuse_foreign(std::string_view bytes, const std::filesystem::path& path);
 
+// For data: text, labelled texts, tokens. A page is what it should be where the file is called one (.html,
+// .xml).
+enum class ForeignData {
+  kInText,   // pointers, pages, archives
+  kInBytes,  // pointers and pages: any other bytes may be meant
+};
+// Throws Error (kCorruptFile) as above.
+void refuse_foreign_data(std::string_view bytes, const std::filesystem::path& path,
+                         ForeignData where = ForeignData::kInText);
+
 }  // namespace spikegpt

@@ -7,6 +7,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 
 namespace spikegpt {
 namespace {
@@ -44,7 +45,9 @@ class MappedStream final : public TokenStream {
 // Reads an .idx and knows where it is, for messages.
 class IndexReader {
  public:
-  explicit IndexReader(const std::filesystem::path& path) : file_(path) {}
+  explicit IndexReader(const std::filesystem::path& path) : file_(path) {
+    refuse_foreign(file_.text(), path);
+  }
 
   template <class T>
   T at(std::size_t offset) const {
@@ -177,6 +180,7 @@ IndexedDataset::IndexedDataset(const std::filesystem::path& name, std::int64_t v
   Layout layout = read_header(index);
   place_tables(index, layout);
   MappedFile bin(paths.bin);
+  refuse_foreign_data(bin.text(), paths.bin, ForeignData::kInBytes);
   check_sequences(index, layout, bin, most_tokens);
   if (most_tokens >= static_cast<std::int64_t>(bin.bytes().size() / layout.item_size)) check_documents(index, layout);
   sequences_ = static_cast<std::int64_t>(layout.sequences);

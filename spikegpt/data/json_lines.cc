@@ -4,6 +4,7 @@
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/plain_text.h"
 #include "spikegpt/text/json_file.h"
 #include "spikegpt/text/lines.h"
@@ -35,6 +36,7 @@ void for_each_json_line(const std::filesystem::path& file, const DocumentSink& s
 
 void for_each_json_line_until(const std::filesystem::path& file, const std::function<bool(std::string_view)>& sink) {
   const MappedFile mapped(file);
+  refuse_foreign_data(mapped.text(), file);
   const PlainText plain(mapped.text(), file.string(), {.line_feeds = false});
   std::string_view rest = plain.text();
   for (std::size_t number = 1; !rest.empty(); ++number) {

@@ -8,6 +8,7 @@
 #include "spikegpt/core/bounded_json.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/files.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/core/plain_text.h"
 #include "spikegpt/data/labelled_table.h"
@@ -87,6 +88,7 @@ std::string to_utf8(std::string_view text) {
 
 LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColumns& columns) {
   const MappedFile file(path);
+  refuse_foreign_data(file.text(), path);
   const PlainText plain(file.text(), path.string());
   const std::string_view text = plain.text();
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
@@ -113,7 +115,7 @@ LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColum
   set.labels.erase(std::unique(set.labels.begin(), set.labels.end()), set.labels.end());
   std::map<std::string_view, std::int32_t> number;
   for (const std::string& label : set.labels) number.emplace(label, static_cast<std::int32_t>(number.size()));
-  for (LabelledRow& row : rows) set.examples.push_back({number.at(row.label), std::move(row.text)});
+  for (LabelledRow& row : rows) set.examples.push_back({number.at(row.label), std::move(row.text), row.line});
   return set;
 }
 

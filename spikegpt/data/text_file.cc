@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/foreign_file.h"
 #include "spikegpt/text/utf8.h"
 
 namespace spikegpt {
@@ -33,6 +34,12 @@ std::size_t count_invalid(std::string_view text) {
   return count;
 }
 
+std::string_view checked(const MappedFile& file, TextCheck check) {
+  refuse_foreign_data(file.text(), file.path(),
+                      check == TextCheck::kAnyBytes ? ForeignData::kInBytes : ForeignData::kInText);
+  return file.text();
+}
+
 }  // namespace
 
 TextCheck check_for(const Tokenizer& tokenizer) {
@@ -46,12 +53,14 @@ PlainTextOptions plain_text_for(TextCheck check) {
 
 TextFile::TextFile(const std::filesystem::path& path, TextCheck check, std::size_t most_bytes)
     : file_(path),
-      whole_(file_.text().size() <= most_bytes),
-      plain_(file_.text().substr(0, whole_characters(file_.text(), most_bytes)), path.string(), plain_text_for(check)) {
+      whole_(checked(file_, check).size() <= most_bytes),
+      plain_(file_.text().substr(0, whole_characters(file_.text(), most_bytes)), path.string(),
+             plain_text_for(check)) {
   if (text().empty()) {
     throw Error(ErrorKind::kInvalidArgument, "{} is empty; a file with text is needed", path.string());
   }
   if (check == TextCheck::kAnyBytes) return;
+  refuse_foreign_data(text(), path);  // a page in UTF-16
   refuse_zero_byte(text(), path.string());
   const std::optional<std::size_t> at = find_invalid_utf8(text());
   if (at && (check == TextCheck::kUtf8 || count_invalid(text()) > text().size() / 100)) {

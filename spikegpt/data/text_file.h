@@ -26,8 +26,8 @@ PlainTextOptions plain_text_for(TextCheck check);
 class TextFile {
  public:
   // Of a file longer than `most_bytes` only so many are read, to the end of a character. Throws Error: as
-  // MappedFile and PlainText; kInvalidArgument for an empty file and for one that fails the check, with byte and
-  // line and what to try.
+  // MappedFile, refuse_foreign_data and PlainText; kInvalidArgument for an empty file and for one that fails
+  // the check, with byte and line and what to try.
   TextFile(const std::filesystem::path& path, TextCheck check, std::size_t most_bytes = SIZE_MAX);
   std::string_view text() const noexcept { return plain_.text(); }
   bool is_whole() const noexcept { return whole_; }

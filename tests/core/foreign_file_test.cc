@@ -36,5 +36,42 @@ TEST(ForeignFile, AnythingElseMayBeTheFile) {
   }
 }
 
+void expect_refused_data(std::string_view bytes, const char* name, ForeignData where, std::string_view word) {
+  try {
+    refuse_foreign_data(bytes, name, where);
+    ADD_FAILURE() << "accepted: " << bytes;
+  } catch (const Error& error) {
+    const std::string_view what = error.what();
+    EXPECT_TRUE(what.starts_with(std::string(name) + ": this is ")) << what;
+    EXPECT_NE(what.find(word), what.npos) << what;
+    EXPECT_EQ(error.kind(), ErrorKind::kCorruptFile);
+  }
+}
+
+TEST(ForeignFile, DataThatADownloadLeftAreNamed) {
+  for (const ForeignData where : {ForeignData::kInText, ForeignData::kInBytes}) {
+    expect_refused_data("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a.txt", where,
+                        "git lfs pull");
+    expect_refused_data("\n<!DOCTYPE html>\n<html>", "a.txt", where, "HTML page");
+    expect_refused_data("<html><body>404", "a.csv", where, "HTML page");
+    expect_refused_data("<?xml version=\"1.0\"?><Error><Code>AccessDenied", "a.txt", where, "XML page");
+  }
+  expect_refused_data("\x1f\x8b\x08", "a.txt", ForeignData::kInText, "gzip -d");
+  expect_refused_data("PK\x03\x04", "a.txt", ForeignData::kInText, "unzip");
+}
+
+TEST(ForeignFile, DataThatAreMeantAreNotRefused) {
+  for (const ForeignData where : {ForeignData::kInText, ForeignData::kInBytes}) {
+    refuse_foreign_data("<!DOCTYPE html>\n<html>", "page.html", where);
+    refuse_foreign_data("<html>", "page.HTM", where);
+    refuse_foreign_data("<?xml version=\"1.0\"?><mediawiki>", "wiki.txt", where);
+    refuse_foreign_data("version 1 of this text, see git-lfs", "a.txt", where);
+    refuse_foreign_data("In HTML one writes <html>.", "a.txt", where);
+    refuse_foreign_data("", "a.txt", where);
+  }
+  refuse_foreign_data("\x1f\x8b\x08", "a.bin", ForeignData::kInBytes);
+  refuse_foreign_data("PK\x03\x04", "a.bin", ForeignData::kInBytes);
+}
+
 }  // namespace
 }  // namespace spikegpt

@@ -44,6 +44,58 @@ TEST_F(BadTextTest, TrainingRefusesWhatItCannotLearnFrom) {
   EXPECT_FALSE(std::filesystem::exists(at("model")));
 }
 
+// What a download leaves in place of a file is said to be that, wherever text, labelled texts, vocabularies
+// or tokens are read.
+TEST_F(BadTextTest, PointersAndPagesAreNamed) {
+  make_model("model");
+  write("labelled.txt", "good the cat\nbad the dog\ngood a mat\nbad a red dog\n");
+  expect_success(
+      run({"classify", "train", "judge", "--data", "labelled.txt", "--from", "model", "--epochs", "1"}));
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  const std::string page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n";
+  const std::pair<std::string, std::vector<std::string_view>> leftovers[] = {
+      {pointer, {": this is a git-lfs pointer", "git lfs pull"}}, {page, {": this is an HTML page"}}};
+  for (const auto& [content, words] : leftovers) {
+    for (const char* name :
+         {"gone.txt", "gone.jsonl", "gone.csv", "gone.tsv", "gone.json", "gone.idx", "gone.bin"}) {
+      write(name, content);
+    }
+    std::filesystem::create_directory(at("corpus"));
+    write("corpus/a.txt", content);
+    const std::vector<Args> commands = {
+        {"train", "--data", "gone.txt", "--out", "new"},
+        {"train", "--data", "gone.txt", "--out", "new", "--tokenizer", "bytes"},
+        {"train", "--data", "gone.jsonl", "--out", "new"},
+        {"train", "--data", "corpus", "--out", "new"},
+        {"train", "--data", "text.txt", "--valid", "gone.txt", "--out", "new"},
+        {"train", "--data", "text.txt", "--tokenizer", "gone.json", "--out", "new"},
+        {"train", "--data", "gone.idx", "--tokenizer", "model/vocab.json", "--out", "new"},
+        {"eval", "model", "--data", "gone.txt"},
+        {"energy", "model", "--data", "gone.txt"},
+        {"spikes", "model", "--data", "gone.txt"},
+        {"check", "model", "--data", "gone.txt"},
+        {"tokenize", "model", "gone.txt"},
+        {"tokenize", "gone.json", "text.txt"},
+        {"tokenize", "model", "gone.txt", "--out", "new"},
+        {"tokenizer", "train", "--data", "gone.txt", "--out", "new"},
+        {"classify", "train", "new", "--data", "gone.txt"},
+        {"classify", "train", "new", "--data", "gone.csv"},
+        {"classify", "train", "new", "--data", "gone.tsv"},
+        {"classify", "train", "new", "--data", "gone.jsonl"},
+        {"classify", "train", "new", "--data", "labelled.txt", "--dev", "gone.txt"},
+        {"classify", "eval", "judge", "--data", "gone.txt"},
+        {"classify", "predict", "judge", "--data", "gone.txt"}};
+    for (const Args& command : commands) {
+      SCOPED_TRACE(testing::PrintToString(command));
+      const ProgramResult result = run(command);
+      EXPECT_EQ(result.status, 1);
+      EXPECT_EQ(result.out, "");
+      expect_words(result.err, words);
+      EXPECT_FALSE(std::filesystem::exists(at("new")));
+    }
+  }
+}
+
 TEST_F(BadTextTest, EvaluationRefusesWhatItCannotRead) {
   make_model("model");
   write("empty.txt", "");
