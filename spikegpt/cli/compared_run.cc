@@ -85,7 +85,7 @@ Json measured(const ComparedRun& run, std::int64_t energy_tokens) {
   return {{"parameters", ParameterLayout(model.config).parameter_count()},
           {"bits", quality.bits()},
           {"held_out_tokens", quality.tokens},
-          {"firing_rate", quality.firing_rate},
+          {"firing_rate", quality.activity.firing_rate},
           {"joules_twin", joules_per_token(account, Accounting::kTwin, prices)},
           {"joules_paper", joules_per_token(account, Accounting::kPaper, prices)},
           {"joules_needed", joules_per_token(account, Accounting::kNeeded, prices)},

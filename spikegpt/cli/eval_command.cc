@@ -38,6 +38,7 @@ struct EvalFlags {
     app.add_switch("--words", words,
                    "also perplexity per word: exp(nats of all tokens / (words between white space + line ends))");
     app.add_switch("--per-position", per_position, "also the mean loss by place in the window");
+    app.add_switch("--per-site", per_site, "also what the neurons of every place send");
     app.add_switch("--published-rescale", published_rescale,
                    "as the published inference script: halve the stream every 6 blocks, for comparison");
     app.add_switch("--json", json, "print one JSON object; of several models or texts an array of them");
@@ -53,9 +54,16 @@ struct EvalFlags {
   int stride = 0;
   bool words = false;
   bool per_position = false;
+  bool per_site = false;
   bool published_rescale = false;
   bool json = false;
 };
+
+void put_densities(Json& json, const Densities& activity) {
+  json["firing_rate"] = activity.firing_rate;
+  json["synop_density"] = activity.synops;
+  json["active_row_density"] = activity.active_rows;
+}
 
 Json to_json(const EvaluationResult& result, const std::string& unit) {
   Json json;
@@ -63,7 +71,7 @@ Json to_json(const EvaluationResult& result, const std::string& unit) {
   json["loss"] = result.loss;
   json["bits_per_" + unit] = result.bits();
   json["perplexity"] = result.perplexity();
-  json["firing_rate"] = result.firing_rate;
+  put_densities(json, result.activity);
   return json;
 }
 
@@ -75,6 +83,7 @@ struct Evaluation {
   std::int64_t ctx_len = 0;
   std::int64_t unknown = 0;
   std::int64_t words = 0;  // 0 = not asked for
+  std::vector<SpikeSite> sites;
   EvaluationResult windows;
   std::optional<EvaluationResult> sliding;
   EvaluationResult carried;
@@ -103,13 +112,18 @@ Json to_json(const Evaluation& e, const EvalFlags& flags) {
   add("carried", e.carried);
   if (e.words > 0) json["words"] = e.words;
   if (flags.per_position) json["loss_by_position"] = e.windows.by_position;
+  for (std::size_t i = 0; i < e.sites.size(); ++i) {
+    Json site = {{"name", e.sites[i].name}, {"layer", e.sites[i].layer}};
+    put_densities(site, e.windows.sites.at(i));
+    json["sites"].push_back(std::move(site));
+  }
   return json;
 }
 
 void print_row(const Evaluation& e, const std::string& name, const EvaluationResult& result) {
   fmt::print("{:<28} {:>10} {:>10.4f} {:>12.3f}", name, result.tokens, result.bits(), result.perplexity());
   if (e.words > 0) fmt::print(" {:>12.3f}", e.word_perplexity(result));
-  fmt::print(" {:>9.1f} %\n", 100.0 * result.firing_rate);
+  fmt::print(" {:>9.1f} %\n", 100.0 * result.activity.firing_rate);
 }
 
 // Bits at the places 0, 1, 2-3, 4-7, ... of the windows.
@@ -125,6 +139,22 @@ void print_positions(const Evaluation& e) {
   }
 }
 
+// What is left of the dense products' operations and of the rows of their weights, in all and by site.
+void print_densities(const Evaluation& e, bool by_site) {
+  if (e.windows.activity.synops == 0.0 && !by_site) return;
+  fmt::print("\n{:<28} {:>10} {:>10} {:>12}\n", "of the dense products", "events", "synops", "rows");
+  const auto print = [](const std::string& name, const Densities& activity) {
+    fmt::print("{:<28} {:>8.1f} % {:>8.2f} % {:>10.2f} %\n", name, 100.0 * activity.firing_rate,
+               100.0 * activity.synops, 100.0 * activity.active_rows);
+  };
+  for (std::size_t i = 0; by_site && i < e.sites.size(); ++i) print(e.sites[i].name, e.windows.sites.at(i));
+  print("all neurons", e.windows.activity);
+  fmt::print(
+      "events: per neuron and {}; synops: synaptic operations, events times\n"
+      "outputs fed; rows: of weights that are fetched. Head left out.\n",
+      e.unit);
+}
+
 void print_one(const Evaluation& e, const EvalFlags& flags) {
   fmt::print("{:<28} {:>10} {:>10} {:>12}", "", e.unit + "s", "bits/" + e.unit.substr(0, 5), "perplexity");
   if (e.words > 0) fmt::print(" {:>12}", "per word");
@@ -134,6 +164,7 @@ void print_one(const Evaluation& e, const EvalFlags& flags) {
   print_row(e, "state carried along", e.carried);
   if (e.words > 0) fmt::print("{} words and line ends\n", e.words);
   if (flags.per_position) print_positions(e);
+  print_densities(e, flags.per_site);
 }
 
 // Bits of several models or texts side by side.
@@ -145,7 +176,7 @@ void print_table(const std::vector<Evaluation>& all, const EvalFlags& flags) {
     if (e.sliding) fmt::print(" {:>9.4f}", e.sliding->bits());
     fmt::print(" {:>9.4f}", e.carried.bits());
     if (e.words > 0) fmt::print(" {:>12.3f}", e.word_perplexity(e.carried));
-    fmt::print(" {:>6.1f} %\n", 100.0 * e.windows.firing_rate);
+    fmt::print(" {:>6.1f} %\n", 100.0 * e.windows.activity.firing_rate);
   }
   fmt::print("bits per {}; windows of {}\n", all.front().unit, all.front().ctx_len);
 }
@@ -218,7 +249,13 @@ Evaluation evaluate(EvalModel& model, const Tokenizer& tokenizer, const std::fil
     const double fraction = static_cast<double>(done) / static_cast<double>(of);
     status.update(fmt::format("{} {} of {} tokens, {}", bar(fraction, 20), done, of, phase));
   };
-  Evaluation e = {folder, data, std::string(tokenizer.unit()), options.ctx_len, text.unknowns.count, 0, {}, {}, {}};
+  Evaluation e;
+  e.model = folder;
+  e.data = data;
+  e.unit = tokenizer.unit();
+  e.ctx_len = options.ctx_len;
+  e.unknown = text.unknowns.count;
+  e.sites = spike_sites(model.config());
   e.windows = evaluate_windows(model.config(), *network, text.tokens, options);
   if (options.stride > 0) {
     phase = "overlapping windows";

@@ -13,7 +13,13 @@
 namespace spikegpt::cli {
 namespace {
 
-std::string firing(double rate) { return rate > 0.0 ? fmt::format("  fire {:.1f}%", 100.0 * rate) : ""; }
+// Where products read spikes, the share of their operations that is left.
+std::string firing(const Densities& activity) {
+  std::string text;
+  if (activity.firing_rate > 0.0) text += fmt::format("  fire {:.1f}%", 100.0 * activity.firing_rate);
+  if (activity.synops > 0.0) text += fmt::format("  synops {:.1f}%", 100.0 * activity.synops);
+  return text;
+}
 
 }  // namespace
 
@@ -39,7 +45,7 @@ void TrainDisplay::print_start(const Trainer& trainer, const TextCorpus& corpus)
 void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress) {
   const std::string figures =
       fmt::format("{} left  step {}  loss {:.3f}  {:.3f} bits  |g| {:.2f}{}  {} tok/s", duration(progress.seconds_left),
-                  report.step, report.loss, report.bits(), report.gradient_norm, firing(report.firing_rate),
+                  report.step, report.loss, report.bits(), report.gradient_norm, firing(report.activity),
                   quantity(progress.tokens_per_second));
   if (!status_.is_terminal()) {
     return status_.update(fmt::format("{:3.0f}%  {}", 100.0 * progress.fraction, figures));
@@ -52,7 +58,7 @@ void TrainDisplay::on_step(const StepReport& report, const RunProgress& progress
 void TrainDisplay::on_evaluation(std::int64_t step, const EvaluationResult& result, const float* /*parameters*/) {
   status_.clear();
   fmt::print("step {:>6}  held-out {:.4f} bits/{}  perplexity {:.2f}{}\n", step, result.bits(), tokenizer_.unit(),
-             result.perplexity(), firing(result.firing_rate));
+             result.perplexity(), firing(result.activity));
   std::fflush(stdout);
 }
 
@@ -108,8 +114,13 @@ void TrainDisplay::print_end(const RunOutcome& outcome, const std::filesystem::p
     } else {
       fmt::print("held-out bits per {}: {:.4f}\n", unit, outcome.last.bits());
     }
-    if (outcome.last.firing_rate > 0.0) {
-      fmt::print("mean firing rate: {:.1f} % of the neurons per {}\n", 100.0 * outcome.last.firing_rate, unit);
+    const Densities& activity = outcome.last.activity;
+    if (activity.firing_rate > 0.0) {
+      fmt::print("mean firing rate: {:.1f} events per 100 neurons and {}\n", 100.0 * activity.firing_rate, unit);
+    }
+    if (activity.synops > 0.0) {
+      fmt::print("synaptic operations: {:.1f} % of the dense products'; rows of weights fetched: {:.1f} %\n",
+                 100.0 * activity.synops, 100.0 * activity.active_rows);
     }
   }
   fmt::print("the model is in {}\n", folder.string());

@@ -42,7 +42,7 @@ class Session {
 
   std::int64_t tokens_read() const noexcept { return state_.tokens_read; }
   // Mean share of neurons that fired per token since the session was made or reset; 0 without neurons.
-  double firing_rate() const { return activity_.firing_rate(tokens_counted_); }
+  double firing_rate() const { return activity_.densities(tokens_counted_).firing_rate; }
   // What its products did and how they are run.
   PackedRunner& runner() noexcept { return *runner_; }
 

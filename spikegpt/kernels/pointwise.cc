@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -53,6 +54,13 @@ SPIKEGPT_INLINE void square_relu(std::int64_t n, A* a) {
     const float positive = x > 0.0f ? x : 0.0f;
     a[i] = from_float<A>(positive * positive);
   }
+}
+
+template <class A>
+SPIKEGPT_INLINE std::int64_t nonzero_count(std::int64_t n, const A* a) {
+  std::int32_t count = 0;  // of a piece
+  for (std::int64_t i = 0; i < n; ++i) count += to_float(a[i]) != 0.0f ? 1 : 0;
+  return count;
 }
 
 template <class A>
@@ -121,6 +129,8 @@ static void gate_gradient_f32(const Piece& piece, const SigmoidGateBackward<floa
 static void gate_gradient_bf16(const Piece& piece, const SigmoidGateBackward<Bf16>& g) { gate_gradient(piece, g); }
 static void square_relu_f32(std::int64_t n, float* a) { square_relu(n, a); }
 static void square_relu_bf16(std::int64_t n, Bf16* a) { square_relu(n, a); }
+static std::int64_t nonzero_count_f32(std::int64_t n, const float* a) { return nonzero_count(n, a); }
+static std::int64_t nonzero_count_bf16(std::int64_t n, const Bf16* a) { return nonzero_count(n, a); }
 static void relu_gradient_f32(std::int64_t n, const float* a, float* d) { relu_gradient(n, a, d); }
 static void relu_gradient_bf16(std::int64_t n, const Bf16* a, Bf16* d) { relu_gradient(n, a, d); }
 static void add_residual_f32(const Piece& piece, const float* x, const float* branch, const Dropout& dropout,
@@ -151,6 +161,8 @@ HWY_EXPORT(gate_gradient_f32);
 HWY_EXPORT(gate_gradient_bf16);
 HWY_EXPORT(square_relu_f32);
 HWY_EXPORT(square_relu_bf16);
+HWY_EXPORT(nonzero_count_f32);
+HWY_EXPORT(nonzero_count_bf16);
 HWY_EXPORT(relu_gradient_f32);
 HWY_EXPORT(relu_gradient_bf16);
 HWY_EXPORT(add_residual_f32);
@@ -203,6 +215,20 @@ void squared_relu_forward(std::int64_t n, A* a) noexcept {
 }
 
 template <class A>
+std::int64_t count_nonzero(std::int64_t n, const A* a) noexcept {
+  const KernelTimer timer({.name = "count", .bytes = bytes_of<A>(n, 1, 0)});
+  std::atomic<std::int64_t> count = 0;
+  for_each_piece(n, [&](const Piece& p) {
+    if constexpr (std::is_same_v<A, float>) {
+      count += HWY_DYNAMIC_DISPATCH(nonzero_count_f32)(p.size, a + p.first);
+    } else {
+      count += HWY_DYNAMIC_DISPATCH(nonzero_count_bf16)(p.size, a + p.first);
+    }
+  });
+  return count;
+}
+
+template <class A>
 void squared_relu_backward(std::int64_t n, const A* a, A* d) noexcept {
   const KernelTimer timer({.name = "squared relu backward", .bytes = bytes_of<A>(n, 3, 0)});
   for_each_piece(n, [&](const Piece& p) {
@@ -249,6 +275,8 @@ template void sigmoid_gate_forward(std::int64_t, const float*, const float*, flo
 template void sigmoid_gate_forward(std::int64_t, const Bf16*, const Bf16*, Bf16*) noexcept;
 template void sigmoid_gate_backward(std::int64_t, const SigmoidGateBackward<float>&) noexcept;
 template void sigmoid_gate_backward(std::int64_t, const SigmoidGateBackward<Bf16>&) noexcept;
+template std::int64_t count_nonzero(std::int64_t, const float*) noexcept;
+template std::int64_t count_nonzero(std::int64_t, const Bf16*) noexcept;
 template void squared_relu_forward(std::int64_t, float*) noexcept;
 template void squared_relu_forward(std::int64_t, Bf16*) noexcept;
 template void squared_relu_backward(std::int64_t, const float*, float*) noexcept;

@@ -44,6 +44,10 @@ void residual_add(std::int64_t n, const float* x, const A* branch, const Dropout
 // In place: d becomes the gradient before dropout. Does nothing when the probability is 0.
 void dropout_backward(std::int64_t n, const Dropout& dropout, float* d) noexcept;
 
+// How many of a [n] are not zero.
+template <class A>
+std::int64_t count_nonzero(std::int64_t n, const A* a) noexcept;
+
 // Conversion between float and the activation type.
 void convert(std::int64_t n, const float* from, Bf16* to) noexcept;
 void convert(std::int64_t n, const Bf16* from, float* to) noexcept;

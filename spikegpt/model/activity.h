@@ -1,8 +1,7 @@
-// How much the neurons of a model fire.
+// How much the neurons of a model fire, and what that costs.
 #pragma once
 
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <vector>
 
@@ -10,39 +9,43 @@
 
 namespace spikegpt {
 
+// What the neurons of a site sent.
+struct SiteCount {
+  std::int64_t events = 0;  // unit spikes, negative ones included; a payload is one event, whatever its size
+  std::int64_t active = 0;  // (token, neuron) pairs that sent anything
+};
+
+// Means per token.
+struct Densities {
+  double firing_rate = 0.0;  // events per neuron
+  // Over all multiply-adds of the blocks, 13 C^2 L for the architectures of SPEC.md:
+  double synops = 0.0;       // synaptic operations: events times the outputs they are added to
+  double active_rows = 0.0;  // rows of weights that are fetched: active neurons times outputs. Memory traffic follows
+};
+
 class Activity {
  public:
-  explicit Activity(const ModelConfig& config) : counts_(spike_sites(config).size()) {
-    for (const SpikeSite& site : spike_sites(config)) {
-      neurons_ += site.neurons;
-      site_neurons_.push_back(site.neurons);
-    }
-  }
+  explicit Activity(const ModelConfig& config);
 
-  // Spikes per site, for RunOptions.
-  std::span<std::int64_t> counts() noexcept { return counts_; }
-  void reset() { counts_.assign(counts_.size(), 0); }
+  // One per site, for RunOptions.
+  std::span<SiteCount> counts() noexcept { return counts_; }
+  std::span<const SiteCount> counts() const noexcept { return counts_; }
+  void reset() { counts_.assign(counts_.size(), {}); }
   std::int64_t neurons() const noexcept { return neurons_; }
-  // Mean share of neurons that fired per token; 0 without neurons.
-  double firing_rate(std::int64_t tokens) const {
-    if (neurons_ == 0 || tokens == 0) return 0.0;
-    const auto spikes = std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
-    return static_cast<double>(spikes) / (static_cast<double>(neurons_) * static_cast<double>(tokens));
-  }
-  // The same for every site.
-  std::vector<double> site_rates(std::int64_t tokens) const {
-    std::vector<double> rates(counts_.size());
-    for (std::size_t i = 0; i < rates.size() && tokens > 0; ++i) {
-      rates[i] =
-          static_cast<double>(counts_[i]) / (static_cast<double>(site_neurons_[i]) * static_cast<double>(tokens));
-    }
-    return rates;
-  }
+  // Of all sites; 0 without neurons, and where nothing reads spikes. The head's products do not count.
+  Densities densities(std::int64_t tokens) const;
+  // Of one site, which is its share of the whole.
+  Densities densities(std::size_t site, std::int64_t tokens) const;
+  // Every one of them.
+  std::vector<Densities> by_site(std::int64_t tokens) const;
+  // What an event of a site adds to densities().firing_rate and .synops, times the number of tokens.
+  Densities of_one_event(std::size_t site) const;
 
  private:
-  std::vector<std::int64_t> counts_;
-  std::vector<std::int64_t> site_neurons_;
+  std::vector<SpikeSite> sites_;
+  std::vector<SiteCount> counts_;
   std::int64_t neurons_ = 0;
+  double dense_ = 0.0;  // multiply-adds per token
 };
 
 }  // namespace spikegpt

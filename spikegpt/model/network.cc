@@ -92,8 +92,10 @@ class NetworkOf final : public TrainableNetwork {
       if (is_halved_after(config_, static_cast<int>(i))) halve(keep_.residual[i + 1]);
     }
     read_out();
-    for (std::size_t site = 0; site < run.spike_counts.size(); ++site)
-      run.spike_counts[site] += activity_.counts()[site];
+    for (std::size_t site = 0; site < run.spike_counts.size(); ++site) {
+      run.spike_counts[site].events += activity_.counts()[site].events;
+      run.spike_counts[site].active += activity_.counts()[site].active;
+    }
   }
 
   void logits(std::int64_t first, std::int64_t count, float* out) override {
@@ -120,7 +122,7 @@ class NetworkOf final : public TrainableNetwork {
     check_trainable();
     check_tokens(loss.targets, config_);
     gradients_.bind(config_, flat);
-    set_activity_cost(loss.firing, loss.scale);
+    set_activity_costs(loss.firing, loss.scale);
     on_stage_ = loss.on_stage;
     head_backward(loss, gradients_.weights);
     if (!blocks_.empty()) stage_done(config_.n_layer);
@@ -132,7 +134,7 @@ class NetworkOf final : public TrainableNetwork {
     check_trainable();
     ensure(static_cast<std::int64_t>(d_features.size()) == pass_.shape.size(), "a gradient for every feature");
     gradients_.bind(config_, flat);
-    set_activity_cost(firing, 1.0 / static_cast<double>(pass_.shape.rows()));
+    set_activity_costs(firing, 1.0 / static_cast<double>(pass_.shape.rows()));
     on_stage_ = nullptr;
     convert(pass_.shape.size(), d_features.data(), keep_.scratch.branch);
     body_backward();
@@ -198,11 +200,20 @@ class NetworkOf final : public TrainableNetwork {
     pass_.probe = run.probe;
   }
 
-  void set_activity_cost(const FiringCost& firing, double scale) {
-    pass_.activity_cost = 0.0f;
-    if (firing.weight == 0.0 || activity_.neurons() == 0) return;
-    if (activity_.firing_rate(pass_.shape.rows()) < firing.target) return;
-    pass_.activity_cost = static_cast<float>(firing.weight * scale / static_cast<double>(activity_.neurons()));
+  void set_activity_costs(const FiringCost& firing, double scale) {
+    const Densities now = activity_.densities(pass_.shape.rows());
+    const auto weight = [&](const Price& price, double density) {
+      return density < price.target ? 0.0 : price.weight * scale;
+    };
+    const Densities weights = {weight(firing.rate, now.firing_rate), weight(firing.synops, now.synops),
+                               weight(firing.active_rows, now.active_rows)};
+    for (std::size_t site = 0; site < activity_costs_.size(); ++site) {
+      const Densities one = activity_.of_one_event(site);
+      const double cost =
+          weights.firing_rate * one.firing_rate + weights.synops * one.synops + weights.active_rows * one.active_rows;
+      activity_costs_[site] = static_cast<float>(cost) * neurons_[site].event_value();
+    }
+    pass_.activity_costs = activity_costs_;
   }
 
   void check_trainable() const {
@@ -374,6 +385,7 @@ class NetworkOf final : public TrainableNetwork {
   Pass<A> pass_;
   std::vector<std::int32_t> tokens_;
   Activity activity_;  // of the last pass
+  std::vector<float> activity_costs_ = std::vector<float>(form_.sites.size());  // as pass_ has them
   std::function<void(int)> on_stage_;
   int threads_ = 0;
 };

@@ -13,6 +13,7 @@
 #include "spikegpt/kernels/pointwise.h"
 #include "spikegpt/kernels/spike_scan.h"
 #include "spikegpt/model/activations.h"
+#include "spikegpt/model/activity.h"
 #include "spikegpt/model/config.h"
 #include "spikegpt/model/packed_model.h"
 #include "spikegpt/model/parameters.h"
@@ -33,18 +34,24 @@ struct RunOptions {
       nullptr;      // receives the state after the last; may be state_in unless backward follows
   Dropout dropout;  // probability 0 = none; uses n_layer streams from `stream` on
   FireMode fire = FireMode::kSpike;
-  std::span<std::int64_t> spike_counts;  // one per spike site, added to; may be empty
+  std::span<SiteCount> spike_counts;  // one per spike site, added to; may be empty
   Probe* probe = nullptr;
 };
 
 // Throws Error (kInvalidArgument) that names the first token outside the vocabulary and its position.
 void check_tokens(std::span<const std::int32_t> tokens, const ModelConfig& config);
 
-// A price of firing: adds weight * (events per neuron) of every token to the loss, in the gradient only, while the
-// batch's mean firing rate is not below target.
-struct FiringCost {
-  double weight = 0.0;  // [nats per token for a mean rate of 1]
+// A price: adds weight * density to the loss of every token, in the gradient only, while the batch's density is not
+// below target.
+struct Price {
+  double weight = 0.0;  // [nats per token for a density of 1]
   double target = 0.0;
+};
+// Prices of the three Densities. A payload costs as much as a spike, whatever its size.
+struct FiringCost {
+  Price rate = {};
+  Price synops = {};
+  Price active_rows = {};
 };
 
 struct LossOptions {

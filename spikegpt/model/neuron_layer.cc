@@ -17,6 +17,18 @@ NeuronParameters neuron_of(const Pass<A>& pass, int site, bool rectified) {
   return neuron;
 }
 
+// Adds what the neurons sent, whose spikes the scan counted.
+template <class A>
+void add_count(const Pass<A>& pass, const NeuronForward<A>& layer, std::int64_t spikes) {
+  const NeuronParameters& neuron = pass.neuron(layer.site);
+  SiteCount& count = pass.spike_counts[static_cast<std::size_t>(layer.site)];
+  const bool sends_one = neuron.thresholds().most() == 1 || spikes == 0;
+  const std::int64_t active =
+      sends_one ? spikes : count_nonzero(pass.with_channels(layer.neurons).size(), layer.spikes);
+  count.active += active;
+  count.events += neuron.thresholds().has_dead_zone() ? active : spikes;
+}
+
 }  // namespace
 
 template <class A>
@@ -32,7 +44,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   if (pass.state_out != nullptr) scan.membrane_out = pass.state_out->membrane(layer.site);
   const SequenceShape shape = pass.with_channels(layer.neurons);
   const std::int64_t count = spike_scan_forward(shape, neuron_of(pass, layer.site, layer.rectified), pass.fire, scan);
-  if (!pass.spike_counts.empty()) pass.spike_counts[static_cast<std::size_t>(layer.site)] += count;
+  if (!pass.spike_counts.empty()) add_count(pass, layer, count);
   if (pass.probe == nullptr) return;
   pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>, layer.current, layer.spikes,
                          layer.kept.distance});
@@ -57,7 +69,7 @@ void neurons_backward(const Pass<A>& pass, const NeuronBackward<A, D>& layer) {
   scan.learned = learned_of(pass, layer.site);
   if (scan.learned.values != nullptr) scan.d_learned = pass.d_learned[static_cast<std::size_t>(layer.site)];
   if (pass.state_in != nullptr) scan.membrane_in = pass.state_in->membrane(layer.site);
-  scan.activity_cost = pass.activity_cost;
+  if (!pass.activity_costs.empty()) scan.activity_cost = pass.activity_costs[static_cast<std::size_t>(layer.site)];
   scan.scratch = pass.scratch->sums;
   spike_scan_backward(pass.with_channels(layer.neurons), neuron_of(pass, layer.site, layer.rectified), pass.fire, scan);
 }

@@ -10,6 +10,7 @@
 #include "spikegpt/kernels/shape.h"
 #include "spikegpt/kernels/spike_scan.h"
 #include "spikegpt/model/activations.h"
+#include "spikegpt/model/activity.h"
 #include "spikegpt/model/recurrent_state.h"
 
 namespace spikegpt {
@@ -27,8 +28,8 @@ struct Pass {
   std::span<float* const> learned;    // per site, null where the neurons learn nothing
   std::span<float* const> d_learned;  // their gradients
   bool learned_per_layer = true;
-  std::span<std::int64_t> spike_counts;  // per site, added to
-  float activity_cost = 0.0f;            // of a spike, in the gradient
+  std::span<SiteCount> spike_counts;        // per site, added to
+  std::span<const float> activity_costs;    // per site: of one of what it sends, in the gradient; empty = free
   Probe* probe = nullptr;
   PackedRunner* runner = nullptr;  // of a packed model
 

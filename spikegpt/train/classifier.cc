@@ -75,7 +75,7 @@ void Classifier::forward(const ClassifierBatch& batch, const Dropout& dropout) {
   run.dropout = dropout;
   run.spike_counts = activity.counts();
   network_->forward({batch.tokens, B}, run);
-  firing_rate_ = activity.firing_rate(rows);
+  firing_rate_ = activity.densities(rows).firing_rate;
   features_.resize(static_cast<std::size_t>(rows * config_.n_embd));
   network_->features(0, rows, features_.data());
   pool(batch);
@@ -144,7 +144,7 @@ double Classifier::loss_and_gradients(const ClassifierBatch& batch, std::uint64_
       for (std::size_t c = 0; c < C; ++c) row[c] = d_pooled[c] / static_cast<float>(real.count);
     }
   }
-  network_->gradients_from_features(features_, {train_.rate_weight, train_.rate_target}, gradients_.data());
+  network_->gradients_from_features(features_, firing_cost(train_), gradients_.data());
   return mean_loss(losses);
 }
 

@@ -8,7 +8,6 @@
 #include "spikegpt/core/error.h"
 #include "spikegpt/data/evaluation_windows.h"
 #include "spikegpt/data/window_source.h"
-#include "spikegpt/model/activity.h"
 
 namespace spikegpt {
 namespace {
@@ -18,7 +17,7 @@ class Tally {
  public:
   explicit Tally(const ModelConfig& config) : activity_(config) {}
 
-  std::span<std::int64_t> spike_counts() { return activity_.counts(); }
+  std::span<SiteCount> spike_counts() { return activity_.counts(); }
   // The losses [B, T] of a pass, of which the last `scored` of each row count.
   void add(std::span<const float> losses, std::int64_t length, std::int64_t scored) {
     for (std::size_t row = 0; row < losses.size(); row += static_cast<std::size_t>(length)) {
@@ -46,8 +45,8 @@ class Tally {
   }
   std::int64_t tokens() const { return tokens_; }
   EvaluationResult result() const {
-    EvaluationResult result = {tokens_, loss_ / static_cast<double>(tokens_), activity_.firing_rate(tokens_run_)};
-    result.site_rates = activity_.site_rates(tokens_run_);
+    EvaluationResult result = {tokens_, loss_ / static_cast<double>(tokens_), activity_.densities(tokens_run_)};
+    result.sites = activity_.by_site(tokens_run_);
     for (const Place& place : positions_) result.by_position.push_back(place.loss / static_cast<double>(place.tokens));
     return result;
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "spikegpt/data/token_stream.h"
+#include "spikegpt/model/activity.h"
 #include "spikegpt/model/network.h"
 
 namespace spikegpt {
@@ -14,9 +15,9 @@ namespace spikegpt {
 struct EvaluationResult {
   std::int64_t tokens = 0;               // predicted
   double loss = 0.0;                     // nats per token
-  double firing_rate = 0.0;              // mean share of neurons that fire per token; 0 without neurons
+  Densities activity = {};               // all 0 without neurons
   std::vector<double> by_position = {};  // mean loss of each place in a window; only of windows that do not overlap
-  std::vector<double> site_rates = {};   // firing_rate of each of spike_sites(config)
+  std::vector<Densities> sites = {};     // of each of spike_sites(config)
   double bits() const;                   // per token
   double perplexity() const;
 };

@@ -48,6 +48,14 @@ const std::filesystem::path& begin_file(const std::filesystem::path& path, std::
   return path;
 }
 
+// The densities of the products only where some read spikes.
+void put(Json& json, const std::string& prefix, const Densities& activity) {
+  json[prefix + "firing_rate"] = activity.firing_rate;
+  if (activity.synops == 0.0) return;
+  json[prefix + "synop_density"] = activity.synops;
+  json[prefix + "active_row_density"] = activity.active_rows;
+}
+
 }  // namespace
 
 SessionRecord this_session(std::string_view precision) {
@@ -70,7 +78,7 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
   json["bits"] = report.bits();
   json["grad_norm"] = report.gradient_norm;
   json["lr"] = report.lr;
-  json["firing_rate"] = report.firing_rate;
+  put(json, "", report.activity);
   json["tokens"] = report.tokens;
   json["tokens_per_second"] = tokens_per_second;
   if (report.waited > 0.0) json["waited"] = report.waited;
@@ -80,7 +88,9 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
                               {"train/bits", report.bits()},
                               {"train/gradient_norm", report.gradient_norm},
                               {"train/learning_rate", report.lr},
-                              {"train/firing_rate", report.firing_rate},
+                              {"train/firing_rate", report.activity.firing_rate},
+                              {"train/synop_density", report.activity.synops},
+                              {"train/active_row_density", report.activity.active_rows},
                               {"train/tokens_per_second", tokens_per_second}});
 }
 
@@ -100,13 +110,22 @@ void MetricsLog::write(std::int64_t step, const EvaluationResult& result, const 
   json["step"] = step;
   json["valid_loss"] = result.loss;
   json["valid_bits"] = result.bits();
-  json["valid_firing_rate"] = result.firing_rate;
-  for (std::size_t i = 0; i < sites.size(); ++i) json["site_firing_rates"][sites[i].name] = result.site_rates.at(i);
+  put(json, "valid_", result.activity);
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    json["site_firing_rates"][sites[i].name] = result.sites.at(i).firing_rate;
+    if (sites[i].fan_out == 0) continue;
+    json["site_synop_densities"][sites[i].name] = result.sites[i].synops;
+    json["site_active_row_densities"][sites[i].name] = result.sites[i].active_rows;
+  }
   json["valid_tokens"] = result.tokens;
   json["seconds"] = seconds;
   write_line(json);
   events_.write(
-      step, {{"valid/loss", result.loss}, {"valid/bits", result.bits()}, {"valid/firing_rate", result.firing_rate}});
+      step, {{"valid/loss", result.loss},
+             {"valid/bits", result.bits()},
+             {"valid/firing_rate", result.activity.firing_rate},
+             {"valid/synop_density", result.activity.synops},
+             {"valid/active_row_density", result.activity.active_rows}});
 }
 
 void MetricsLog::write_sample(std::int64_t step, const std::string& text, double seconds) {

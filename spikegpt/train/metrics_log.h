@@ -44,7 +44,7 @@ class MetricsLog {
 
   // Each throws Error (kIo).
   void write(const StepReport& report, double seconds, double tokens_per_second);
-  // `sites` names what result.site_rates holds.
+  // `sites` names what result.sites holds.
   void write(std::int64_t step, const EvaluationResult& result, const std::vector<SpikeSite>& sites, double seconds);
   void write_sample(std::int64_t step, const std::string& text, double seconds);
   void write_note(std::int64_t step, const std::string& note, double seconds);

@@ -27,6 +27,10 @@ void validate(const TrainConfig& c) {
   check_setting(c.initial_gain > 0.0, "initial_gain", c.initial_gain, "a positive number");
   check_setting(c.rate_weight >= 0.0, "rate_weight", c.rate_weight, "0 or more");
   check_setting(c.rate_target >= 0.0, "rate_target", c.rate_target, "0 or more");
+  check_setting(c.synop_weight >= 0.0, "synop_weight", c.synop_weight, "0 or more");
+  check_setting(c.synop_target >= 0.0, "synop_target", c.synop_target, "0 or more");
+  check_setting(c.row_weight >= 0.0, "row_weight", c.row_weight, "0 or more");
+  check_setting(c.row_target >= 0.0, "row_target", c.row_target, "0 or more");
   check_setting(c.grad_clip >= 0.0, "grad_clip", c.grad_clip, "0 or more");
   check_setting(c.valid_fraction >= 0.0 && c.valid_fraction < 1.0, "valid_fraction", c.valid_fraction,
                 "0 to 1, without 1");
@@ -36,6 +40,10 @@ void validate(const TrainConfig& c) {
   check_setting(c.keep >= 1, "keep", c.keep, "at least 1");
   check_setting(c.sample_tokens >= 0, "sample_tokens", c.sample_tokens, "0 or more");
   check_setting(c.log_every >= 1, "log_every", c.log_every, "at least 1");
+}
+
+FiringCost firing_cost(const TrainConfig& c) {
+  return {{c.rate_weight, c.rate_target}, {c.synop_weight, c.synop_target}, {c.row_weight, c.row_target}};
 }
 
 }  // namespace spikegpt

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "spikegpt/model/init.h"
+#include "spikegpt/model/network.h"
 
 namespace spikegpt {
 
@@ -36,6 +37,10 @@ struct TrainConfig {
   bool l2wrap = true;
   double rate_weight = 0.0;
   double rate_target = 0.15;
+  double synop_weight = 0.0;
+  double synop_target = 0.0;
+  double row_weight = 0.0;
+  double row_target = 0.0;
   double valid_fraction = 0.05;
   std::int64_t eval_every = 200;
   std::int64_t eval_tokens = 65536;
@@ -81,6 +86,12 @@ struct TrainConfig {
     visitor("l2wrap", self.l2wrap, "add the gradient-only term that keeps logits small (SPEC.md 6)");
     visitor("rate_weight", self.rate_weight, "cost of firing: nats per token for a mean rate of 1; 0 = free");
     visitor("rate_target", self.rate_target, "mean firing rate below which firing is free");
+    visitor("synop_weight", self.synop_weight,
+            "cost of synaptic operations: nats per token for as many as the dense products have; 0 = free");
+    visitor("synop_target", self.synop_target, "synop density below which they are free");
+    visitor("row_weight", self.row_weight,
+            "cost of fetched rows of weights: nats per token for as many as there are; 0 = free");
+    visitor("row_target", self.row_target, "active-row density below which they are free");
     visitor("valid_fraction", self.valid_fraction, "share of the data's end held out, unless --valid names a file");
     visitor("eval_every", self.eval_every, "steps between evaluations on held-out data; 0 = only at the end");
     visitor("eval_tokens", self.eval_tokens, "held-out tokens per evaluation; 0 = all");
@@ -100,5 +111,8 @@ struct TrainConfig {
 
 // Throws Error (kInvalidArgument) that names the key, its value and what is expected.
 void validate(const TrainConfig& config);
+
+// The prices of its *_weight and *_target.
+FiringCost firing_cost(const TrainConfig& config);
 
 }  // namespace spikegpt

@@ -150,7 +150,7 @@ double Trainer::forward_backward(std::int64_t i) {
   LossOptions options = {targets_,
                          1.0 / (tokens * config_.accumulate),
                          config_.l2wrap ? kL2Wrap : 0.0f,
-                         {config_.rate_weight, config_.rate_target},
+                         firing_cost(config_),
                          {}};
   if (is_team() && i + 1 == own_micro_batches_) {
     options.on_stage = [this](int stage) { team_->exchange().stage_done(stage); };
@@ -203,20 +203,24 @@ StepReport Trainer::run_step(double lr) {
   parameters_changed();
   report.step = steps_done();
   report.lr = lr;
-  report.firing_rate = activity_.firing_rate(report.tokens);
+  report.activity = activity_.densities(report.tokens);
   return report;
 }
 
 // Over all ranks.
 void Trainer::add_up(StepReport& report, double& loss, double& squared_gradient) {
   sums_ = {loss, squared_gradient, static_cast<double>(report.tokens)};
-  for (const std::int64_t count : activity_.counts()) sums_.push_back(static_cast<double>(count));
+  for (const SiteCount& count : activity_.counts()) {
+    sums_.push_back(static_cast<double>(count.events));
+    sums_.push_back(static_cast<double>(count.active));
+  }
   team_->sum(sums_);
   loss = sums_[0];
   squared_gradient = sums_[1];
   report.tokens = static_cast<std::int64_t>(sums_[2]);
   for (std::size_t site = 0; site < activity_.counts().size(); ++site) {
-    activity_.counts()[site] = static_cast<std::int64_t>(sums_[3 + site]);
+    activity_.counts()[site] = {static_cast<std::int64_t>(sums_[3 + 2 * site]),
+                                static_cast<std::int64_t>(sums_[4 + 2 * site])};
   }
 }
 

@@ -23,7 +23,7 @@ struct StepReport {
   double loss = 0.0;      // nats per token, before the update
   double gradient_norm = 0.0;
   double lr = 0.0;
-  double firing_rate = 0.0;
+  Densities activity;
   std::int64_t tokens = 0;
   double waited = 0.0;  // seconds for other ranks, behind what the backward pass hid
   double bits() const;  // per token

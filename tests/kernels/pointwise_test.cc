@@ -217,6 +217,45 @@ TEST(Dropout, ProbabilityZeroLeavesGradientsAlone) {
   expect_same_bits(before, {{"d", floats(d)}}, "afterwards");
 }
 
+TYPED_TEST(Pointwise, SquaredReluIsThatOfSpecification) {
+  using A = TypeParam;
+  RandomStream random = random_stream(87);
+  for (const std::int64_t n : kSizes) {
+    SCOPED_TRACE(n);
+    const Guarded<A> x = normal_values<A>(random, n, 2.0);
+    const Outputs actual = same_everywhere([&] {
+      const Guarded<A> a(n);
+      copy_values(x, a);
+      squared_relu_forward(n, a.data());
+      EXPECT_TRUE(a.intact());
+      return Outputs{{"a", floats(a)}};
+    });
+    std::vector<double> expected;
+    for (const float value : floats(x)) {
+      expected.push_back(value > 0.0f ? static_cast<double>(value) * static_cast<double>(value) : 0.0);
+    }
+    expect_close(actual.at("a"), expected, rounded<A>({1e-6, 1e-7}), "a");
+  }
+}
+
+TYPED_TEST(Pointwise, CountsWhatIsNotZero) {
+  using A = TypeParam;
+  RandomStream random = random_stream(88);
+  for (const std::int64_t n : kSizes) {
+    SCOPED_TRACE(n);
+    const Guarded<A> x = normal_values<A>(random, n);
+    std::int64_t expected = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (random.next_below(3) == 0) x[i] = from_float<A>(random.next_below(2) == 0 ? 0.0f : -0.0f);
+      expected += to_float(x[i]) != 0.0f;
+    }
+    same_everywhere([&] {
+      EXPECT_EQ(count_nonzero(n, x.data()), expected);
+      return Outputs{};
+    });
+  }
+}
+
 TEST(Convert, AgreesWithTheScalarConversions) {
   RandomStream random = random_stream(86);
   for (const std::int64_t n : kSizes) {

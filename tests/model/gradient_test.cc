@@ -93,7 +93,7 @@ class GradientCheck : public testing::TestWithParam<Case> {
 TEST_P(GradientCheck, EveryParameter) {
   FlatParameters gradients(config_);
   run();
-  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, {GetParam().rate_weight, 0.0}},
+  network_->losses_and_gradients({targets_, 1.0 / (kBatch * kTokens), 0.0f, {.rate = {GetParam().rate_weight, 0.0}}},
                                  gradients.data());
   for (const ParameterInfo& info : parameters_.layout().infos()) {
     const std::span<float> values = parameters_.of(info);

@@ -111,7 +111,7 @@ void expect_case(const json& expected, const ModelConfig& config, const float* p
   const auto network = make_network(config, options);
   network->set_parameters(parameters);
   const std::vector<SpikeSite> sites = spike_sites(config);
-  std::vector<std::int64_t> events(sites.size());
+  std::vector<SiteCount> events(sites.size());
   RunOptions run;
   run.spike_counts = events;
   network->forward({idx}, run);
@@ -121,7 +121,7 @@ void expect_case(const json& expected, const ModelConfig& config, const float* p
   EXPECT_NEAR(loss, expected["loss"].get<double>(), 2e-5 * loss);
 
   std::vector<float> stepped(logits.size());
-  std::vector<std::int64_t> stepped_events(events.size());
+  std::vector<SiteCount> stepped_events(events.size());
   RecurrentState state(config, 1);
   RunOptions step;
   step.state_in = &state;
@@ -138,8 +138,8 @@ void expect_case(const json& expected, const ModelConfig& config, const float* p
   }
   for (std::size_t site = 0; site < events.size(); ++site) {
     const std::string& name = sites[site].name;
-    EXPECT_EQ(events[site], expected["events"].at(name).get<std::int64_t>()) << name;
-    EXPECT_EQ(stepped_events[site], events[site]) << name;
+    EXPECT_EQ(events[site].events, expected["events"].at(name).get<std::int64_t>()) << name;
+    EXPECT_EQ(stepped_events[site].events, events[site].events) << name;
   }
 }
 

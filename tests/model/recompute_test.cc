@@ -48,11 +48,11 @@ class Remade : public testing::TestWithParam<RemakeCase> {
     network->set_parameters(parameters_.data());
     RunOptions run;
     run.dropout = {0.2f, 5, 7};
-    std::vector<std::int64_t> counts(spike_sites(config_).size());
+    std::vector<SiteCount> counts(spike_sites(config_).size());
     run.spike_counts = counts;
     const std::span<const std::int32_t> all(tokens_);
     network->forward({all.first(all.size() / 2), kBatch}, run);
-    for (const std::int64_t count : counts) EXPECT_GT(count, 0);
+    for (const SiteCount& count : counts) EXPECT_GT(count.events, 0);
     FlatParameters gradients(config_);
     network->losses_and_gradients({all.last(all.size() / 2), 1.0 / (kBatch * kTokens), 1e-4f}, gradients.data());
     return {gradients.data(), gradients.data() + gradients.size()};

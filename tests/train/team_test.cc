@@ -89,7 +89,7 @@ void expect_alike(const Outcome& one, const Outcome& many) {
     EXPECT_NEAR(one.reports[i].loss, many.reports[i].loss, 1e-5) << "step " << i;
     EXPECT_NEAR(one.reports[i].gradient_norm, many.reports[i].gradient_norm, 1e-4 * one.reports[i].gradient_norm);
     EXPECT_EQ(one.reports[i].tokens, many.reports[i].tokens);
-    EXPECT_NEAR(one.reports[i].firing_rate, many.reports[i].firing_rate, 1e-3);
+    EXPECT_NEAR(one.reports[i].activity.firing_rate, many.reports[i].activity.firing_rate, 1e-3);
   }
 }
 

@@ -200,7 +200,7 @@ TEST_P(TrainerTest, EvaluationCarriesState) {
   options.ctx_len = 7;  // other chunks, same text
   const EvaluationResult other = evaluate_carried(model, bench.trainer.network(), text, options);
   EXPECT_NEAR(other.loss, carried.loss, 1e-5);
-  EXPECT_EQ(other.firing_rate, carried.firing_rate);
+  EXPECT_EQ(other.activity.firing_rate, carried.activity.firing_rate);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TrainerTest, testing::Values("spikegpt", "rwkv", "event", "feed_forward", "leaky"),
@@ -211,15 +211,39 @@ TEST(Calibration, StartsNeuronsAtAHealthyRate) {
   model.n_layer = 4;
   model.n_embd = 64;
   // Events per neuron: signed neurons fire on both sides, and some twice.
-  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.15);
-  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.45);
+  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).activity.firing_rate, 0.15);
+  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).activity.firing_rate, 0.45);
 
   model.v_reset = 0.0;
   model.spike_levels = 1;
   model.signed_spikes = false;
   model.squared_current = false;
-  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.08);
-  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).firing_rate, 0.30);
+  EXPECT_GT(Bench(model, small_run()).trainer.step(1e-9).activity.firing_rate, 0.08);
+  EXPECT_LT(Bench(model, small_run()).trainer.step(1e-9).activity.firing_rate, 0.30);
+}
+
+// A price lowers what it is asked for, and a target stops that.
+TEST(SynopWeight, LowersSynapticOperations) {
+  const auto after = [](double synop_weight, double row_weight, double target) {
+    TrainConfig run = small_run();
+    run.synop_weight = synop_weight;
+    run.row_weight = row_weight;
+    run.synop_target = run.row_target = target;
+    ModelConfig model = small_model("event");
+    model.token_shift = "after";
+    model.payload_steps = 4;
+    model.payload_places = {"att_in", "ffn_in"};
+    Bench bench(model, run);
+    Densities activity;
+    for (int i = 0; i < 40; ++i) activity = bench.trainer.step(3e-3).activity;
+    return activity;
+  };
+  const Densities free = after(0.0, 0.0, 0.0);
+  EXPECT_GT(free.active_rows, 0.0);
+  EXPECT_GE(free.synops, free.active_rows) << "a row is fetched once for all events of a neuron";
+  EXPECT_LT(after(5.0, 0.0, 0.0).synops, 0.85 * free.synops);
+  EXPECT_LT(after(0.0, 5.0, 0.0).active_rows, 0.85 * free.active_rows);
+  EXPECT_EQ(after(5.0, 5.0, 10.0).synops, free.synops);
 }
 
 // A cost of firing makes a model fire less, and a target stops that.
@@ -230,7 +254,7 @@ TEST(RateWeight, LowersTheFiringRate) {
     run.rate_target = target;
     Bench bench(small_model("event"), run);
     double rate = 0.0;
-    for (int i = 0; i < 40; ++i) rate = bench.trainer.step(3e-3).firing_rate;
+    for (int i = 0; i < 40; ++i) rate = bench.trainer.step(3e-3).activity.firing_rate;
     return rate;
   };
   const double free = rate_after(0.0, 0.0);
