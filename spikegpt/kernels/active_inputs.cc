@@ -65,7 +65,28 @@ constexpr std::size_t kMargin = 16;  // floats of the widest vector
 }  // namespace
 
 ActiveInputs::ActiveInputs(std::int64_t inputs)
-    : index_(static_cast<std::size_t>(inputs) + kMargin), coefficient_(static_cast<std::size_t>(inputs) + kMargin) {}
+    : index_(static_cast<std::size_t>(inputs) + kMargin), coefficient_(static_cast<std::size_t>(inputs) + kMargin) {
+  for (auto& pairs : pairs_) pairs = AlignedBuffer<InputPair>(static_cast<std::size_t>(inputs) / 2 + 1);
+}
+
+void ActiveInputs::pair_up() noexcept {
+  pair_counts_ = {};
+  std::array<bool, 2> is_half = {};  // the last pair waits for its second
+  for (std::int64_t i = 0; i < count_; ++i) {
+    const float x = coefficient()[i];
+    const bool negative = x < 0.0f;
+    const auto size = static_cast<std::uint16_t>(negative ? -x : x);
+    const std::int32_t input = index()[i];
+    if (is_half[negative]) {
+      InputPair& pair = pairs_[negative][pair_counts_[negative] - 1];
+      pair.second = input;
+      pair.sizes = static_cast<std::uint16_t>(pair.sizes | size << 8);
+    } else {
+      pairs_[negative][pair_counts_[negative]++] = {input, input, size};
+    }
+    is_half[negative] = !is_half[negative];
+  }
+}
 
 void ActiveInputs::find(std::int64_t n, const float* x) noexcept {
   count_ = HWY_DYNAMIC_DISPATCH(compress)(n, x, index_.data(), coefficient_.data(), &kind_);

@@ -106,8 +106,9 @@ void PackedMatrix::allocate() {
   scales_ = AlignedBytes(static_cast<std::size_t>(panels() * scale_bytes(type_, inputs_)));
 }
 
-PackedMatrix::PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs, const float* weights)
-    : type_(type), inputs_(inputs), outputs_(outputs) {
+PackedMatrix::PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs, const float* weights,
+                           MatrixLayout layout)
+    : type_(type), layout_(layout), inputs_(inputs), outputs_(outputs) {
   allocate();
   switch (type) {
     case WeightType::kF32: pack_floats<float>(weights); break;
@@ -118,8 +119,8 @@ PackedMatrix::PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t ou
 }
 
 PackedMatrix::PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs,
-                           std::span<const std::byte> weights, std::span<const std::byte> scales)
-    : type_(type), inputs_(inputs), outputs_(outputs) {
+                           std::span<const std::byte> weights, std::span<const std::byte> scales, MatrixLayout layout)
+    : type_(type), layout_(layout), inputs_(inputs), outputs_(outputs) {
   allocate();
   ensure(weights.size() == weights_.size() && scales.size() == scales_.size(), "packed bytes of another shape");
   std::memcpy(weights_.data(), weights.data(), weights.size());

@@ -28,27 +28,36 @@ inline constexpr std::int64_t kInt4Group = 64;    // inputs that share a scale
 inline constexpr std::int64_t kInt4Block = 64;    // outputs whose 4-bit values share 32 bytes
 inline constexpr int kInt4Offset = 8;             // a stored nibble is its value plus this
 
-// A matrix of `inputs` x `outputs`. Layout [panels, inputs, kPanelWidth]; outputs are padded with zeros to whole
-// panels. In a panel row of int4, byte b of a block of 64 outputs holds output b in its low and b + 32 in its high
+enum class MatrixLayout : std::uint8_t {
+  kPanels,  // [panels, inputs, kPanelWidth]: dense products stream a panel
+  kRows,    // [inputs, panels, kPanelWidth]: an event fetches one run of memory
+};
+
+// A matrix of `inputs` x `outputs`; outputs are padded with zeros to whole panels. In a panel row of int4, byte b of a block of 64 outputs holds output b in its low and b + 32 in its high
 // nibble.
 class PackedMatrix {
  public:
   PackedMatrix() = default;
   // Rounds `weights` [inputs, outputs], input-major and finite, to `type`.
-  PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs, const float* weights);
+  PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs, const float* weights,
+               MatrixLayout layout = MatrixLayout::kPanels);
   // Takes what weights() and scales() of another gave; their sizes must be those of the shape.
   PackedMatrix(WeightType type, std::int64_t inputs, std::int64_t outputs, std::span<const std::byte> weights,
-               std::span<const std::byte> scales);
+               std::span<const std::byte> scales, MatrixLayout layout = MatrixLayout::kPanels);
 
   WeightType type() const noexcept { return type_; }
+  MatrixLayout layout() const noexcept { return layout_; }
   std::int64_t inputs() const noexcept { return inputs_; }
   std::int64_t outputs() const noexcept { return outputs_; }
   std::int64_t panels() const noexcept { return panel_count(outputs_); }
   std::int64_t groups() const noexcept { return group_count(type_, inputs_); }
   // Bytes of one input in one panel.
   std::int64_t row_bytes() const noexcept { return row_bytes(type_); }
-  // The values of input 0 of a panel; those of input i lie i * row_bytes() behind.
-  const std::byte* panel(std::int64_t index) const noexcept { return weights_.data() + index * inputs_ * row_bytes(); }
+  // The values of input 0 of a panel; those of input i lie i * stride() behind.
+  const std::byte* panel(std::int64_t index) const noexcept { return row(0, index * kPanelWidth); }
+  std::int64_t stride() const noexcept {
+    return layout_ == MatrixLayout::kPanels ? row_bytes() : panels() * row_bytes();
+  }
   // Scales of a panel: int8 float [kPanelWidth], int4 Bf16 [groups, kPanelWidth], else nullptr.
   const std::byte* panel_scales(std::int64_t index) const noexcept;
   // One weight as the number it stands for.
@@ -72,10 +81,13 @@ class PackedMatrix {
   void pack_int8(const float* weights);
   void pack_int4(const float* weights);
   std::byte* row(std::int64_t input, std::int64_t output) const noexcept {
-    return weights_.data() + (output / kPanelWidth * inputs_ + input) * row_bytes();
+    const std::int64_t panel = output / kPanelWidth;
+    const std::int64_t rows = layout_ == MatrixLayout::kPanels ? panel * inputs_ + input : input * panels() + panel;
+    return weights_.data() + rows * row_bytes();
   }
 
   WeightType type_ = WeightType::kF32;
+  MatrixLayout layout_ = MatrixLayout::kPanels;
   std::int64_t inputs_ = 0;
   std::int64_t outputs_ = 0;
   AlignedBytes weights_;

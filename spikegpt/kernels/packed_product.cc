@@ -40,7 +40,7 @@ constexpr std::int64_t kAheadDense = 16;
 
 template <class W>
 SPIKEGPT_INLINE void prefetch_row(const Panel& panel, std::int64_t input) {
-  const std::uint8_t* row = panel.rows + input * W::kRowBytes;
+  const std::uint8_t* row = panel.rows + input * panel.stride;
   const std::int64_t end = panel.end * W::kRowBytes / kPanelWidth;
   for (std::int64_t byte = panel.begin * W::kRowBytes / kPanelWidth; byte < end; byte += 64) hwy::Prefetch(row + byte);
 }
@@ -63,7 +63,7 @@ SPIKEGPT_INLINE void gather_float(const Panel& panel, const ActiveInputs& active
       for (auto& v : sum) v = hn::Zero(df);
       for (std::int64_t n = group.begin; n < group.end; ++n) {
         if (j == panel.begin && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
-        const std::uint8_t* row = panel.rows + index[n] * W::kRowBytes;
+        const std::uint8_t* row = panel.rows + index[n] * panel.stride;
         const auto x = kGraded ? hn::Set(df, coefficient[n]) : hn::Zero(df);
         for (std::int64_t v = 0; v < kVectors; ++v) {
           const FloatVector weight = W::as_float(row, j + v * lanes);
@@ -113,7 +113,7 @@ SPIKEGPT_INLINE void gather_whole(const Panel& panel, const ActiveInputs& active
           room -= events < 0 ? -events : events;
           if (room < 0) break;
           if (j == panel.begin && n + kAhead < count) prefetch_row<W>(panel, index[n + kAhead]);
-          const std::uint8_t* row = panel.rows + index[n] * W::kRowBytes;
+          const std::uint8_t* row = panel.rows + index[n] * panel.stride;
           for (std::int64_t v = 0; v < kVectors; ++v) {
             const ShortVector weight = W::as_short(row, j + v * lanes);
             sum[v] = hn::Add(sum[v], kCounts ? hn::Mul(weight, hn::Set(ds, events)) : weight);
@@ -158,7 +158,7 @@ SPIKEGPT_INLINE void dense_tile(const Panel& panel, const float* HWY_RESTRICT x,
     }
     for (std::int64_t i = first; i < end; ++i) {
       if (kRows == 1 && j == panel.begin && i + kAheadDense < panel.inputs) prefetch_row<W>(panel, i + kAheadDense);
-      const std::uint8_t* row = panel.rows + i * W::kRowBytes;
+      const std::uint8_t* row = panel.rows + i * panel.stride;
       FloatVector weight[kVectors];
       for (std::int64_t v = 0; v < kVectors; ++v) weight[v] = W::as_float(row, j + v * lanes);
       for (std::int64_t r = 0; r < kRows; ++r) {
@@ -236,6 +236,7 @@ HWY_AFTER_NAMESPACE();
 
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/parallel.h"
+#include "spikegpt/kernels/gather_bytes.h"
 #include "spikegpt/kernels/panel_parts.h"
 
 namespace spikegpt {
@@ -298,14 +299,44 @@ void PackedRunner::run(std::int64_t rows, std::span<const PackedProduct> product
   seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> products) {
-  const PanelParts parts(products);
-  parallel_for(parts.count(), [&](std::int64_t task) {
-    const PanelParts::Part part = parts.at(task);
+bool PackedRunner::run_bytes(std::int64_t rows, const PackedProduct& product, std::size_t index) {
+  const PackedMatrix& matrix = *product.matrix;
+  if (!can_gather_bytes(matrix)) return false;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (active(index, r).kind() == ActivityKind::kGraded) return false;
+  }
+  for (std::int64_t r = 0; r < rows; ++r) active(index, r).pair_up();
+  const std::int64_t columns = matrix.panels() * kPanelWidth;
+  const std::int64_t blocks = columns / kGatherColumns;
+  const std::int64_t tasks =
+      std::max(std::min<std::int64_t>(blocks, thread_count()), (columns + kMostGathered - 1) / kMostGathered);
+  parallel_for(tasks, [&](std::int64_t task) {
+    alignas(64) std::int32_t sums[kMostGathered];
+    const std::int64_t begin = blocks * task / tasks * kGatherColumns;
+    const std::int64_t end = blocks * (task + 1) / tasks * kGatherColumns;
+    const auto* const scales = reinterpret_cast<const float*>(matrix.scales().data());
     for (std::int64_t r = 0; r < rows; ++r) {
-      HWY_DYNAMIC_DISPATCH(event_panel)(part.product, active(part.index, r), part.place, r);
+      gather_bytes(matrix, active(index, r), begin, end, sums);
+      float* const y = product.y + r * matrix.outputs();
+      for (std::int64_t j = begin; j < std::min(end, matrix.outputs()); ++j) {
+        const float value = static_cast<float>(sums[j - begin]) * scales[j];
+        y[j] = product.squared_relu ? (value > 0.0f ? value * value : 0.0f) : value;
+      }
     }
   });
+  return true;
+}
+
+void PackedRunner::run_events(std::int64_t rows, std::span<const PackedProduct> products) {
+  if (products.size() > 1 || !run_bytes(rows, products[0], 0)) {
+    const PanelParts parts(products);
+    parallel_for(parts.count(), [&](std::int64_t task) {
+      const PanelParts::Part part = parts.at(task);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        HWY_DYNAMIC_DISPATCH(event_panel)(part.product, active(part.index, r), part.place, r);
+      }
+    });
+  }
   for (std::size_t p = 0; p < products.size(); ++p) {
     const PackedMatrix& matrix = *products[p].matrix;
     for (std::int64_t r = 0; r < rows; ++r) {

@@ -64,6 +64,8 @@ class PackedRunner {
 
  private:
   void run_events(std::int64_t rows, std::span<const PackedProduct> products);
+  // Of a matrix in rows, if all inputs are whole; else does nothing and returns false.
+  bool run_bytes(std::int64_t rows, const PackedProduct& product, std::size_t index);
   void run_dense(std::int64_t rows, std::span<const PackedProduct> products);
   bool find_active(std::int64_t rows, std::span<const PackedProduct> products);
   ActiveInputs& active(std::size_t product, std::int64_t row) {

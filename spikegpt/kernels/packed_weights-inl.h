@@ -30,6 +30,7 @@ using ShortVector = hn::Vec<Short>;
 struct Panel {
   const std::uint8_t* rows;
   const std::byte* scales;
+  std::int64_t stride;  // bytes from input to input
   std::int64_t inputs;
   std::int64_t begin;
   std::int64_t end;
@@ -144,7 +145,7 @@ SPIKEGPT_INLINE void put(const PackedProduct& product, const float* HWY_RESTRICT
 
 SPIKEGPT_INLINE Panel panel_of(const PackedMatrix& matrix, const PanelPart& part) {
   return {reinterpret_cast<const std::uint8_t*>(matrix.panel(part.panel)), matrix.panel_scales(part.panel),
-          matrix.inputs(), part.begin, part.end};
+          matrix.stride(), matrix.inputs(), part.begin, part.end};
 }
 
 }  // namespace spikegpt::HWY_NAMESPACE

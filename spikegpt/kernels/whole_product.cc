@@ -147,7 +147,7 @@ SPIKEGPT_INLINE void lay_out(const Panel& panel, std::int64_t j, std::int32_t* H
   for (std::int64_t first = 0; first < panel.inputs; first += Dots::kInputs) {
     const std::uint8_t* rows[Dots::kInputs];
     for (std::int64_t k = 0; k < Dots::kInputs; ++k) {
-      rows[k] = panel.rows + std::min(first + k, panel.inputs - 1) * W::kRowBytes;  // inputs past the end are zero
+      rows[k] = panel.rows + std::min(first + k, panel.inputs - 1) * panel.stride;  // inputs past the end are zero
     }
     for (std::int64_t v = 0; v < kVectors; ++v, out += lanes) {
       hn::StoreU(Dots::template unit<W>(rows, j + v * lanes), Int(), out);

@@ -28,6 +28,12 @@ std::int64_t packed_inputs(const Product& product, const PackOptions& options) {
   return is_folded(product, options) ? 2 * product.inputs : product.inputs;
 }
 
+// Rows where every event fetches all outputs at once.
+MatrixLayout layout_of(const ModelConfig& config, const Product& product) {
+  const bool in_rows = product.kind == InputKind::kSpikes && config.token_shift == "after";
+  return in_rows ? MatrixLayout::kRows : MatrixLayout::kPanels;
+}
+
 // The weights of a product input-major, with the token shift folded in where it is wanted.
 std::vector<float> input_major(const ModelConfig& config, const ModelWeights& weights, const Product& product,
                                const PackOptions& options) {
@@ -63,9 +69,13 @@ DType stored_dtype(WeightType type) {
   return DType::kU8;
 }
 
-std::vector<std::int64_t> weight_shape(WeightType type, std::int64_t inputs, std::int64_t outputs) {
+std::vector<std::int64_t> weight_shape(WeightType type, std::int64_t inputs, std::int64_t outputs,
+                                       MatrixLayout layout) {
   const auto element = static_cast<std::int64_t>(size_of(stored_dtype(type)));
-  return {PackedMatrix::panel_count(outputs), inputs, PackedMatrix::row_bytes(type) / element};
+  const std::int64_t panels = PackedMatrix::panel_count(outputs);
+  const std::int64_t row = PackedMatrix::row_bytes(type) / element;
+  if (layout == MatrixLayout::kRows) return {inputs, panels, row};
+  return {panels, inputs, row};
 }
 std::vector<std::int64_t> scale_shape(WeightType type, std::int64_t inputs, std::int64_t outputs) {
   return {PackedMatrix::panel_count(outputs), PackedMatrix::group_count(type, inputs), kPanelWidth};
@@ -138,8 +148,7 @@ PackOptions options_of(const WeightFile& file) {
 }  // namespace
 
 PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
-  return {.type = type,
-          .fold_token_shift = architecture_of(config).reads_spikes() && config.token_shift == "before"};
+  return {.type = type, .fold_token_shift = architecture_of(config).reads_spikes() && config.token_shift == "before"};
 }
 
 bool is_packed_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kFileName); }
@@ -162,7 +171,7 @@ PackedModel::PackedModel(const ModelConfig& config, const float* parameters, con
   pack_embedding(weights.embedding);
   for (const Product& product : network_form(config).products) {
     matrices_.emplace_back(options.type, packed_inputs(product, options), product.outputs,
-                           input_major(config, weights, product, options).data());
+                           input_major(config, weights, product, options).data(), layout_of(config, product));
   }
 }
 
@@ -222,8 +231,8 @@ void PackedModel::save(const std::filesystem::path& folder) const {
   for (std::size_t i = 0; i < matrices_.size(); ++i) {
     const PackedMatrix& matrix = matrices_[i];
     const std::string& name = form.products[i].name;
-    tensors.push_back({name + ".weight", stored_dtype(type()), weight_shape(type(), matrix.inputs(), matrix.outputs()),
-                       matrix.weights()});
+    tensors.push_back({name + ".weight", stored_dtype(type()),
+                       weight_shape(type(), matrix.inputs(), matrix.outputs(), matrix.layout()), matrix.weights()});
     if (!has_scales(type())) continue;
     tensors.push_back({name + ".scale", scale_dtype(type()), scale_shape(type(), matrix.inputs(), matrix.outputs()),
                        matrix.scales()});
@@ -262,8 +271,9 @@ PackedModel PackedModel::load(const std::filesystem::path& folder) {
   std::memcpy(model.embedding_.data(), embedding.data.data(), embedding.data.size());
   for (const Product& product : network_form(config).products) {
     const std::int64_t inputs = packed_inputs(product, model.options_);
+    const MatrixLayout layout = layout_of(config, product);
     const TensorView& weights = expect_tensor(
-        file, {product.name + ".weight", stored_dtype(type), weight_shape(type, inputs, product.outputs)});
+        file, {product.name + ".weight", stored_dtype(type), weight_shape(type, inputs, product.outputs, layout)});
     std::span<const std::byte> scales;
     if (has_scales(type)) {
       const TensorView& tensor =
@@ -273,7 +283,7 @@ PackedModel PackedModel::load(const std::filesystem::path& folder) {
     } else {
       check_finite(file, weights);
     }
-    model.matrices_.emplace_back(type, inputs, product.outputs, weights.data, scales);
+    model.matrices_.emplace_back(type, inputs, product.outputs, weights.data, scales, layout);
   }
   return model;
 }

@@ -9,6 +9,7 @@
 namespace spikegpt::test {
 namespace {
 
+constexpr MatrixLayout kLayouts[] = {MatrixLayout::kPanels, MatrixLayout::kRows};
 constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kBf16, WeightType::kInt8, WeightType::kInt4};
 
 struct Size {
@@ -35,7 +36,8 @@ Guarded<float> random_inputs(ActivityKind kind, double density, std::int64_t cou
     x[i] = 0.0f;
     if (random.next_uniform() >= density) continue;
     if (kind == ActivityKind::kSpikes) x[i] = 1.0f;
-    if (kind == ActivityKind::kCounts) x[i] = random.next_uniform() < 0.5 ? -1.0f : 127.0f;
+    constexpr float kCounts[] = {-1.0f, 127.0f, 3.0f, -60.0f};
+    if (kind == ActivityKind::kCounts) x[i] = kCounts[random.next_below(4)];
     if (kind == ActivityKind::kGraded) x[i] = static_cast<float>(random.next_normal());
   }
   return x;
@@ -74,7 +76,10 @@ void for_each_case(const Body& body) {
         for (const double density : {0.0, 0.05, 0.3, 1.0}) {
           const Case c = {type, size, kind, density};
           SCOPED_TRACE(text_of(c));
-          body(c, PackedMatrix(type, size.in, size.out, random_weights(size).data()));
+          for (const MatrixLayout layout : kLayouts) {
+            SCOPED_TRACE(layout == MatrixLayout::kRows ? "in rows" : "in panels");
+            body(c, PackedMatrix(type, size.in, size.out, random_weights(size).data(), layout));
+          }
         }
       }
     }
@@ -124,10 +129,12 @@ TEST(PackedMatrix, Int4ErrorsAreSmallInTheMean) {
 TEST(PackedMatrix, IsTheSameAgainFromItsBytes) {
   const Size size = {65, 130};
   for (const WeightType type : kTypes) {
-    const PackedMatrix matrix(type, size.in, size.out, random_weights(size).data());
-    const PackedMatrix again(type, size.in, size.out, matrix.weights(), matrix.scales());
-    for (std::int64_t i = 0; i < size.in; ++i) {
-      for (std::int64_t o = 0; o < size.out; ++o) ASSERT_EQ(again.value(i, o), matrix.value(i, o));
+    for (const MatrixLayout layout : kLayouts) {
+      const PackedMatrix matrix(type, size.in, size.out, random_weights(size).data(), layout);
+      const PackedMatrix again(type, size.in, size.out, matrix.weights(), matrix.scales(), layout);
+      for (std::int64_t i = 0; i < size.in; ++i) {
+        for (std::int64_t o = 0; o < size.out; ++o) ASSERT_EQ(again.value(i, o), matrix.value(i, o));
+      }
     }
   }
 }
@@ -185,16 +192,18 @@ TEST(PackedProduct, SpikesGiveTheSameBitsOnEveryInstructionSetAndThreadCount) {
 TEST(PackedProduct, IntegerSumsDoNotOverflow) {
   const std::vector<float> ones(300 * 128, 1.0f);
   for (const WeightType type : {WeightType::kInt8, WeightType::kInt4}) {
-    const PackedMatrix matrix(type, 300, 128, ones.data());
-    for (const float count : {1.0f, -1.0f, 127.0f}) {
-      const std::vector<float> x(300, count);
-      std::vector<float> y(128);
-      PackedRunner runner(1, 300);
-      runner.path = ProductPath::kEvents;
-      const PackedProduct products[] = {{&matrix, x.data(), y.data()}};
-      runner.run(1, products);
-      const float weight = matrix.value(0, 0);
-      for (const float value : y) ASSERT_NEAR(value, 300.0f * count * weight, 1e-3f * std::abs(count));
+    for (const MatrixLayout layout : kLayouts) {
+      const PackedMatrix matrix(type, 300, 128, ones.data(), layout);
+      for (const float count : {1.0f, -1.0f, 127.0f, -127.0f, 64.0f}) {
+        const std::vector<float> x(300, count);
+        std::vector<float> y(128);
+        PackedRunner runner(1, 300);
+        runner.path = ProductPath::kEvents;
+        const PackedProduct products[] = {{&matrix, x.data(), y.data()}};
+        runner.run(1, products);
+        const float weight = matrix.value(0, 0);
+        for (const float value : y) ASSERT_NEAR(value, 300.0f * count * weight, 1e-3f * std::abs(count));
+      }
     }
   }
 }

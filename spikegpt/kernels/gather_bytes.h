@@ -1,0 +1,24 @@
+// Sums of rows of 8-bit weights, for whole events: what a product by events is made of where a row holds all outputs.
+#pragma once
+
+#include <cstdint>
+
+#include "spikegpt/kernels/active_inputs.h"
+#include "spikegpt/kernels/packed_matrix.h"
+
+namespace spikegpt {
+
+// Columns come in multiples of this.
+inline constexpr std::int64_t kGatherColumns = 128;
+// At most so many at once.
+inline constexpr std::int64_t kMostGathered = 2048;
+
+// Whether this CPU has the instructions; the matrix must be one of int8 in rows.
+bool can_gather_bytes(const PackedMatrix& matrix) noexcept;
+
+// sums [end - begin] = the active inputs times their rows, of the outputs from `begin` to `end`: exact. The inputs must
+// be whole and in pairs (ActiveInputs::pair_up).
+void gather_bytes(const PackedMatrix& matrix, const ActiveInputs& active, std::int64_t begin, std::int64_t end,
+                  std::int32_t* sums) noexcept;
+
+}  // namespace spikegpt
