@@ -29,18 +29,17 @@ constexpr double kSecondsPerRow = 1.0;
 
 // One way to decode.
 struct Way {
-  WeightType type;
-  bool folded;
+  PackOptions options;
   ProductPath path;
 };
 
 std::vector<Way> ways(const ModelConfig& config, const std::vector<WeightType>& types) {
   std::vector<Way> all;
   for (const WeightType type : types) {
-    const bool folds = default_pack_options(config, type).fold_token_shift;
-    all.push_back({type, false, ProductPath::kDense});
-    if (folds) all.push_back({type, true, ProductPath::kDense});
-    all.push_back({type, folds, ProductPath::kAuto});
+    const PackOptions best = default_pack_options(config, type);
+    all.push_back({{.type = type}, ProductPath::kDense});
+    if (best.fold_token_shift || best.event_rows) all.push_back({best, ProductPath::kDense});
+    all.push_back({best, ProductPath::kAuto});
   }
   return all;
 }
@@ -84,9 +83,10 @@ Json row_of(const Way& way, const PackedModel& packed, const DecodeFigures& figu
   const double bytes = per_token(figures.work.weight_bytes);
   const double bandwidth = read_bandwidth(packed.size_in_bytes());
   Json row;
-  row["type"] = name_of(way.type);
+  row["type"] = name_of(way.options.type);
   row["path"] = name_of(way.path);
   row["token_shift"] = packed.folded() ? "folded" : "separate";
+  row["layout"] = way.options.event_rows ? "rows" : "panels";
   row["tokens_per_second"] = 1.0 / figures.seconds;
   row["weight_bytes_per_token"] = bytes;
   row["model_bytes"] = packed.size_in_bytes();
@@ -190,7 +190,7 @@ double write_bandwidth(std::size_t bytes) {
 Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types) {
   Json rows = Json::array();
   for (const Way& way : ways(model.config, types)) {
-    const PackedModel packed(model.config, model.parameters.data(), {way.type, way.folded});
+    const PackedModel packed(model.config, model.parameters.data(), way.options);
     rows.push_back(row_of(way, packed, measure(packed, model, way.path)));
   }
   return rows;

@@ -10,14 +10,21 @@
 namespace spikegpt {
 namespace {
 
-// Adds what [tokens, neurons] values did; only spikes have events.
-void count(const float* values, std::int64_t tokens, std::int64_t neurons, bool are_spikes, InputCount& count) {
+enum class EventKind : std::uint8_t {
+  kSpikes,    // an event for each
+  kPayloads,  // one event whatever the number that goes with it
+  kOthers,    // no events
+};
+
+// Adds what [tokens, neurons] values did.
+void count(const float* values, std::int64_t tokens, std::int64_t neurons, EventKind kind, InputCount& count) {
   for (std::int64_t t = 0; t < tokens; ++t) {
     count.last_active = count.last_events = 0;
     for (std::int64_t i = 0; i < neurons; ++i) {
       const float value = values[t * neurons + i];
       count.last_active += value != 0.0f;
-      if (are_spikes) count.last_events += std::llround(std::fabs(value));
+      if (kind == EventKind::kSpikes) count.last_events += std::llround(std::fabs(value));
+      if (kind == EventKind::kPayloads) count.last_events += value != 0.0f;
     }
     count.active += count.last_active;
     count.events += count.last_events;
@@ -32,15 +39,16 @@ const float* floats_of(DType dtype, std::int64_t batch, const void* values) {
 }  // namespace
 
 ActivityCounter::ActivityCounter(const ModelConfig& config)
-    : sites_(spike_sites(config).size()), hidden_(static_cast<std::size_t>(network_form(config).sparse_inputs)) {}
+    : neurons_(site_neurons(config)), sites_(neurons_.size()), hidden_(static_cast<std::size_t>(network_form(config).sparse_inputs)) {}
 
 void ActivityCounter::on_spikes(const SpikeRecord& record) {
-  count(floats_of(record.dtype, record.batch, record.spikes), record.tokens, record.neurons, true,
-        sites_.at(static_cast<std::size_t>(record.site)));
+  const auto site = static_cast<std::size_t>(record.site);
+  count(floats_of(record.dtype, record.batch, record.spikes), record.tokens, record.neurons,
+        sends_payloads(record.site) ? EventKind::kPayloads : EventKind::kSpikes, sites_.at(site));
 }
 
 void ActivityCounter::on_hidden(const HiddenRecord& record) {
-  count(floats_of(record.dtype, record.batch, record.values), record.tokens, record.neurons, false,
+  count(floats_of(record.dtype, record.batch, record.values), record.tokens, record.neurons, EventKind::kOthers,
         hidden_.at(static_cast<std::size_t>(record.index)));
 }
 
@@ -93,6 +101,10 @@ Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
     cost.products.accumulates = std::llround(rate * static_cast<double>(all));
     return cost;
   }
+  // Spikes are added; a payload is multiplied with the weights first.
+  const auto operations_of = [&](const Product& product) -> std::int64_t& {
+    return counter_.sends_payloads(product.site) ? cost.products.macs : cost.products.accumulates;
+  };
   switch (p.kind) {
     case InputKind::kDense: cost.products.macs = all; return cost;
     case InputKind::kSparse:
@@ -101,13 +113,13 @@ Cost EnergyAccount::cost(Accounting accounting, const Product& p) const {
       return cost;
     case InputKind::kSpikes:
       cost.weights = counter_.site(p.site).active * p.outputs;
-      cost.products.accumulates = counter_.site(p.site).events * p.outputs;
+      operations_of(p) = counter_.site(p.site).events * p.outputs;
       return cost;
     case InputKind::kShiftedSpikes: {
       // Every token but the last is the one before another.
       const InputCount& input = counter_.site(p.site);
       cost.weights = (2 * input.active - input.last_active) * p.outputs;
-      cost.products.accumulates = (2 * input.events - input.last_events) * p.outputs;
+      operations_of(p) = (2 * input.events - input.last_events) * p.outputs;
       return cost;
     }
   }

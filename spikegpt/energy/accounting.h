@@ -16,7 +16,7 @@ namespace spikegpt {
 // What some inputs did over a text.
 struct InputCount {
   std::int64_t active = 0;       // times one of them was not zero
-  std::int64_t events = 0;       // spikes: repeated and negative ones each
+  std::int64_t events = 0;       // spikes: repeated and negative ones each; of payloads one, whatever their size
   std::int64_t last_active = 0;  // the same in the last token
   std::int64_t last_events = 0;
 };
@@ -29,10 +29,15 @@ class ActivityCounter final : public Probe {
   void on_hidden(const HiddenRecord& record) override;
 
   const InputCount& site(int index) const { return sites_.at(static_cast<std::size_t>(index)); }
+  // Whether a site's events carry a number to multiply with (payload_steps).
+  bool sends_payloads(int site) const {
+    return neurons_.at(static_cast<std::size_t>(site)).thresholds().has_dead_zone();
+  }
   // By HiddenRecord::index.
   const InputCount& hidden(int index) const { return hidden_.at(static_cast<std::size_t>(index)); }
 
  private:
+  std::vector<NeuronParameters> neurons_;  // of every site
   std::vector<InputCount> sites_;
   std::vector<InputCount> hidden_;
 };
@@ -41,8 +46,8 @@ class ActivityCounter final : public Probe {
 enum class Accounting : std::uint8_t {
   kTwin,    // (a) the non-spiking twin: every product a multiply-accumulate
   kPaper,   // (b) the paper's: rate * accumulate, as if every input were spikes
-  kNeeded,  // (c) what the network needs: an accumulate per event, a multiply-accumulate per non-zero of a graded
-            // input, all elsewhere
+  kNeeded,  // (c) what the network needs: an accumulate per spike, a multiply-accumulate per payload and per non-zero
+            // of a graded input, all elsewhere
 };
 
 struct Cost {

@@ -148,7 +148,9 @@ PackOptions options_of(const WeightFile& file) {
 }  // namespace
 
 PackOptions default_pack_options(const ModelConfig& config, WeightType type) {
-  return {.type = type, .fold_token_shift = architecture_of(config).reads_spikes() && config.token_shift == "before"};
+  const bool reads_spikes = architecture_of(config).reads_spikes();
+  const bool shifts_after = config.token_shift == "after";
+  return {.type = type, .fold_token_shift = reads_spikes && !shifts_after, .event_rows = reads_spikes && shifts_after};
 }
 
 bool is_packed_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kFileName); }
@@ -237,16 +239,16 @@ void PackedModel::save(const std::filesystem::path& folder) const {
     tensors.push_back({name + ".scale", scale_dtype(type()), scale_shape(type(), matrix.inputs(), matrix.outputs()),
                        matrix.scales()});
   }
+  std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                 {"version", kVersion},
+                                                 {"type", std::string(name_of(type()))},
+                                                 {"token_shift", folded() ? "folded" : "separate"},
+                                                 {"panel_width", std::to_string(kPanelWidth)},
+                                                 {"int4_group", std::to_string(kInt4Group)}};
+  if (options_.event_rows) metadata["event_rows"] = "true";
   make_folder(folder);
   save_config(config_, folder / "config.json");
-  write_safetensors(folder / kFileName,
-                    {{"format", kFormat},
-                     {"version", kVersion},
-                     {"type", std::string(name_of(type()))},
-                     {"token_shift", folded() ? "folded" : "separate"},
-                     {"panel_width", std::to_string(kPanelWidth)},
-                     {"int4_group", std::to_string(kInt4Group)}},
-                    tensors);
+  write_safetensors(folder / kFileName, metadata, tensors);
 }
 
 PackedModel PackedModel::load(const std::filesystem::path& folder) {

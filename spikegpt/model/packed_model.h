@@ -19,8 +19,10 @@ struct PackOptions {
   // W mix(x, mu) as a product of twice the inputs, [x[t] | x[t-1]], with mu and 1 - mu in the weights. It doubles the
   // projections, and pays where inputs are spikes: rows are then added, never multiplied (SPEC.md 7).
   bool fold_token_shift = false;
+  // Matrices that read spikes in rows of all their outputs, which an event fetches at once.
+  bool event_rows = false;
 };
-// Folded where the inputs of all projections are spikes.
+// Where the inputs of all projections are spikes: folded if they are mixed before, in rows if after.
 PackOptions default_pack_options(const ModelConfig& config, WeightType type);
 
 // Immutable; any number of networks and threads may read one at once.

@@ -187,6 +187,35 @@ TEST(Energy, NewArchitecturesAreCounted) {
   EXPECT_EQ(products.macs, macs);
 }
 
+// Shifted after the projections an event is added once; a payload is multiplied, once for each of its neuron's weights.
+TEST(Energy, PayloadsAreMultiplied) {
+  const Tiny model(tiny("event_payload"));
+  const Recorder recorder = record(model);
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  const auto active = [&](int site) {
+    std::int64_t sum = 0;
+    for (const auto& row : recorder.sites.at(site)) {
+      for (const float value : row) sum += value != 0.0f;
+    }
+    return sum;
+  };
+  std::int64_t macs = 300 * 12 * 9;
+  std::int64_t accumulates = 0;
+  std::int64_t weights = macs;
+  for (int layer = 0; layer < 2; ++layer) {
+    const int first = 4 * layer;  // att_in, att_out, ffn_in, ffn_hidden
+    macs += active(first) * 3 * 12 + active(first + 2) * 5 * 12;
+    accumulates += additions(recorder.sites.at(first + 1), 12, false);
+    accumulates += additions(recorder.sites.at(first + 3), 12, false);
+    weights += active(first) * 3 * 12 + active(first + 2) * 5 * 12 + (active(first + 1) + active(first + 3)) * 12;
+  }
+  ASSERT_GT(active(0), 100);
+  const Cost cost = account.total(Accounting::kNeeded);
+  EXPECT_EQ(cost.products.macs, macs);
+  EXPECT_EQ(cost.products.accumulates, accumulates);
+  EXPECT_EQ(cost.weights, weights);
+}
+
 TEST(Energy, SilentNeuronsCostNothing) {
   Tiny model(tiny("event"));
   model.config.v_threshold = 1e6;
