@@ -28,6 +28,7 @@ static std::int64_t compress(std::int64_t n, const float* HWY_RESTRICT x, std::i
   for (; i + lanes <= n; i += lanes) {
     const auto value = hn::LoadU(df, x + i);
     const auto active = hn::Ne(value, zero);
+    if (hn::AllFalse(df, active)) continue;
     const auto small = hn::And(hn::Eq(hn::Round(value), value), hn::Le(hn::Abs(value), largest));
     not_one = hn::Or(not_one, hn::And(active, hn::Ne(value, one)));
     not_whole = hn::Or(not_whole, hn::Not(small));
@@ -66,25 +67,27 @@ constexpr std::size_t kMargin = 16;  // floats of the widest vector
 
 ActiveInputs::ActiveInputs(std::int64_t inputs)
     : index_(static_cast<std::size_t>(inputs) + kMargin), coefficient_(static_cast<std::size_t>(inputs) + kMargin) {
-  for (auto& pairs : pairs_) pairs = AlignedBuffer<InputPair>(static_cast<std::size_t>(inputs) / 2 + 1);
+  for (Signed& inputs_of_sign : signed_) {
+    inputs_of_sign.index = AlignedBuffer<std::int32_t>(static_cast<std::size_t>(inputs) + 2);
+    inputs_of_sign.size = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(inputs) + 2);
+  }
 }
 
 void ActiveInputs::pair_up() noexcept {
-  pair_counts_ = {};
-  std::array<bool, 2> is_half = {};  // the last pair waits for its second
-  for (std::int64_t i = 0; i < count_; ++i) {
+  std::array<std::size_t, 2> counts = {};
+  for (std::int64_t i = 0; i < count_; ++i) {  // no branch: signs cannot be foretold
     const float x = coefficient()[i];
-    const bool negative = x < 0.0f;
-    const auto size = static_cast<std::uint16_t>(negative ? -x : x);
-    const std::int32_t input = index()[i];
-    if (is_half[negative]) {
-      InputPair& pair = pairs_[negative][pair_counts_[negative] - 1];
-      pair.second = input;
-      pair.sizes = static_cast<std::uint16_t>(pair.sizes | size << 8);
-    } else {
-      pairs_[negative][pair_counts_[negative]++] = {input, input, size};
-    }
-    is_half[negative] = !is_half[negative];
+    const std::size_t sign = x < 0.0f ? 1 : 0;
+    const std::size_t at = counts[sign]++;
+    signed_[sign].index[at] = index()[i];
+    signed_[sign].size[at] = static_cast<std::uint8_t>(std::abs(x));
+  }
+  for (std::size_t sign = 0; sign < 2; ++sign) {
+    Signed& inputs = signed_[sign];
+    inputs.count = counts[sign];
+    if (inputs.count % 2 == 0) continue;
+    inputs.index[inputs.count] = inputs.index[inputs.count - 1];
+    inputs.size[inputs.count++] = 0;
   }
 }
 

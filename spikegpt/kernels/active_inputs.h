@@ -16,11 +16,16 @@ enum class ActivityKind : std::uint8_t {
   kGraded,  // anything else: rows are multiplied
 };
 
-// Two whole inputs of one sign. The second may be silent.
-struct InputPair {
-  std::int32_t first = 0;
-  std::int32_t second = 0;
-  std::uint16_t sizes = 0;  // the first's in the low byte, the second's in the high one
+// Whole inputs of one sign, an even number of them: the last may be silent.
+struct InputPairs {
+  std::span<const std::int32_t> index;
+  std::span<const std::uint8_t> size;  // their absolute values
+
+  std::size_t count() const { return index.size() / 2; }
+  // Pairs [begin, begin + count).
+  InputPairs part(std::size_t begin, std::size_t count) const {
+    return {index.subspan(2 * begin, 2 * count), size.subspan(2 * begin, 2 * count)};
+  }
 };
 
 // The inputs that are not zero, in order. Reused from token to token; allocates only when made.
@@ -34,8 +39,9 @@ class ActiveInputs {
 
   // Makes pairs() of whole inputs.
   void pair_up() noexcept;
-  std::span<const InputPair> pairs(bool negative) const noexcept {
-    return {pairs_[negative].data(), pair_counts_[negative]};
+  InputPairs pairs(bool negative) const noexcept {
+    const Signed& inputs = signed_[negative];
+    return {{inputs.index.data(), inputs.count}, {inputs.size.data(), inputs.count}};
   }
 
   std::int64_t count() const noexcept { return count_; }
@@ -51,8 +57,12 @@ class ActiveInputs {
   ActivityKind kind_ = ActivityKind::kSpikes;
   AlignedBuffer<std::int32_t> index_;
   AlignedBuffer<float> coefficient_;
-  std::array<AlignedBuffer<InputPair>, 2> pairs_;  // positive, negative
-  std::array<std::size_t, 2> pair_counts_ = {};
+  struct Signed {
+    AlignedBuffer<std::int32_t> index;
+    AlignedBuffer<std::uint8_t> size;
+    std::size_t count = 0;
+  };
+  std::array<Signed, 2> signed_;  // positive, negative
 };
 
 }  // namespace spikegpt

@@ -58,8 +58,8 @@ constexpr std::int64_t kBytes = sizeof(ByteVector);
 // Adds pairs to 16-bit sums of kChunks vectors of columns, and asks for the same columns of pairs that come later. A
 // chunk's sums are two vectors: of the lower and the upper halves of its blocks of 16 columns.
 template <int kChunks>
-SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, std::span<const InputPair> pairs,
-                               std::span<const InputPair> later, std::int16_t* HWY_RESTRICT sums) {
+SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, const InputPairs& pairs,
+                               const InputPairs& later, std::int16_t* HWY_RESTRICT sums) {
   ByteVector low[kChunks];
   ByteVector high[kChunks];
   for (std::int64_t k = 0; k < kChunks; ++k) {
@@ -70,13 +70,13 @@ SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, 
     const std::int8_t* const row = columns.row(input) + column;
     for (std::int64_t byte = 0; byte < kChunks * kBytes; byte += 64) hwy::Prefetch(row + byte);
   };
-  for (std::size_t p = 0; p < pairs.size(); ++p) {
-    const std::int8_t* const first = columns.row(pairs[p].first) + column;
-    const std::int8_t* const second = columns.row(pairs[p].second) + column;
-    const ByteVector sizes = broadcast(pairs[p].sizes);
-    if (p < later.size()) {
-      ask(later[p].first);
-      ask(later[p].second);
+  for (std::size_t i = 0; i < pairs.index.size(); i += 2) {
+    const std::int8_t* const first = columns.row(pairs.index[i]) + column;
+    const std::int8_t* const second = columns.row(pairs.index[i + 1]) + column;
+    const ByteVector sizes = broadcast(static_cast<std::uint16_t>(pairs.size[i] | pairs.size[i + 1] << 8));
+    if (i < later.index.size()) {
+      ask(later.index[i]);
+      ask(later.index[i + 1]);
     }
     for (std::int64_t k = 0; k < kChunks; ++k) {
       const ByteVector a = load(first + k * kBytes);
@@ -113,44 +113,51 @@ constexpr std::int64_t kRoom = INT16_MAX / 127;        // events that a 16-bit s
 constexpr int kMany = HWY_TARGET == HWY_AVX2 ? 4 : 8;  // vectors of columns at a time: their sums stay in registers
 constexpr int kFew = static_cast<int>(kGatherColumns / kBytes);
 
-std::int64_t events_of(const InputPair& pair) { return (pair.sizes & 255) + (pair.sizes >> 8); }
-
-// The next pairs that fit into 16-bit sums together.
-std::span<const InputPair> next_group(std::span<const InputPair> pairs) {
+// The next pairs that fit into 16-bit sums together, and how many events they are.
+struct Group {
+  InputPairs pairs;
+  std::int64_t events = 0;
+};
+SPIKEGPT_INLINE Group group_at(const InputPairs& pairs, std::size_t begin) {
+  Group group;
+  const std::size_t most = std::min(pairs.count() - begin, kGroup);
   std::size_t count = 0;
-  for (std::int64_t room = kRoom; count < std::min(pairs.size(), kGroup); ++count) {
-    room -= events_of(pairs[count]);
-    if (room < 0) break;
+  for (; count < most; ++count) {
+    const std::size_t i = 2 * (begin + count);
+    const std::int64_t events = std::int64_t{pairs.size[i]} + pairs.size[i + 1];
+    if (group.events + events > kRoom) break;
+    group.events += events;
   }
-  return pairs.first(count);
+  group.pairs = pairs.part(begin, count);
+  return group;
 }
 
 static void gather(const ByteColumns& columns, const ActiveInputs& active, std::int32_t* HWY_RESTRICT sums) {
-  alignas(64) std::int16_t narrow[kMostGathered] = {};
+  alignas(64) std::int16_t narrow[kMostGathered];
   for (std::int64_t c = 0; c < columns.count; ++c) sums[c] = 0;
+  for (std::int64_t c = 0; c < columns.count; ++c) narrow[c] = 0;
   for (const bool negative : {false, true}) {
-    std::span<const InputPair> left = active.pairs(negative);
+    const InputPairs all = active.pairs(negative);
     std::int64_t room = kRoom;
-    for (std::span<const InputPair> group = next_group(left); !group.empty();) {
-      left = left.subspan(group.size());
-      const std::span<const InputPair> later = next_group(left);
-      std::int64_t events = 0;
-      for (const InputPair& pair : group) events += events_of(pair);
-      if (room < events) {
+    Group group = group_at(all, 0);
+    for (std::size_t begin = 0; begin < all.count();) {
+      begin += group.pairs.count();
+      const Group later = begin < all.count() ? group_at(all, begin) : Group();
+      if (room < group.events) {
         empty(columns.count, negative, narrow, sums);
         room = kRoom;
       }
-      room -= events;
+      room -= group.events;
       std::int64_t column = 0;
       for (; column + kMany * kBytes <= columns.count; column += kMany * kBytes) {
-        add_pairs<kMany>(columns, column, group, later, narrow + column);
+        add_pairs<kMany>(columns, column, group.pairs, later.pairs, narrow + column);
       }
       for (; column < columns.count; column += kFew * kBytes) {
-        add_pairs<kFew>(columns, column, group, later, narrow + column);
+        add_pairs<kFew>(columns, column, group.pairs, later.pairs, narrow + column);
       }
       group = later;
     }
-    empty(columns.count, negative, narrow, sums);
+    if (all.count() > 0) empty(columns.count, negative, narrow, sums);
   }
 }
 static bool can_gather() { return true; }
