@@ -12,8 +12,11 @@
 namespace spikegpt {
 namespace {
 
-// The neurons that docs/event.md found best.
+// The form that docs/event.md found best: graded events from the neurons behind norms.
 void set_event_defaults(ModelConfig& config) {
+  config.token_shift = "after";
+  config.payload_steps = 4;
+  config.payload_places = {"att_in", "pre_in", "ffn_in"};
   config.v_reset.reset();
   config.spike_levels = 8;
   config.signed_spikes = true;
@@ -240,6 +243,20 @@ void add_architecture(const Architecture& row) {
 NetworkForm network_form(const ModelConfig& config) { return FormBuilder(config).build(); }
 
 std::vector<SpikeSite> spike_sites(const ModelConfig& config) { return network_form(config).sites; }
+
+std::vector<std::string> arch_places(ModelConfig config) {
+  config.n_layer = 2;
+  config.event_head = architecture_of(config).head != nullptr;
+  std::vector<std::string> places;
+  for (const Architecture& row : table()) {
+    if (row.arch != config.arch) continue;
+    config.model_type = row.model_type;
+    for (const std::string& place : site_places(config)) {
+      if (std::ranges::find(places, place) == places.end()) places.push_back(place);
+    }
+  }
+  return places;
+}
 
 std::vector<std::string> site_places(const ModelConfig& config) {
   ModelConfig small = config;  // a block of each form

@@ -123,6 +123,8 @@ NetworkForm network_form(const ModelConfig& config);
 std::vector<SpikeSite> spike_sites(const ModelConfig& config);
 // The places of those sites, each once. Asks for no valid sizes.
 std::vector<std::string> site_places(const ModelConfig& config);
+// All that its arch may have, whatever its layers, model_type and event_head.
+std::vector<std::string> arch_places(ModelConfig config);
 // The neurons of every site.
 std::vector<NeuronParameters> site_neurons(const ModelConfig& config);
 

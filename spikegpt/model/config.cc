@@ -52,10 +52,10 @@ std::set<NeuronKind> kinds_of(const ModelConfig& config) {
   }
   neuron_kind(config.neuron);
   for (const std::string& place : config.payload_places) {
-    check_setting(std::find(places.begin(), places.end(), place) != places.end(), "payload_places", place,
-                  places.empty() ? fmt::format("nothing for arch {}, which has no neurons", config.arch)
-                                 : fmt::format("places of this model: {}", fmt::join(places, ", ")));
-    check_setting(config.payload_steps > 0, "payload_places", place, "nothing without payload_steps");
+    const std::vector<std::string> known = arch_places(config);
+    check_setting(std::find(known.begin(), known.end(), place) != known.end(), "payload_places", place,
+                  known.empty() ? fmt::format("nothing for arch {}, which has no neurons", config.arch)
+                                : fmt::format("places of arch {}: {}", config.arch, fmt::join(known, ", ")));
   }
   for (const std::string& place : places) kinds.insert(neuron_parameters(config, place).kind);
   return kinds;

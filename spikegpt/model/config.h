@@ -90,9 +90,10 @@ struct ModelConfig {
     visitor("neuron", self.neuron, "kind of the neurons: lif, plif, if, qif, eif, izhikevich, klif, alif, clif, ...");
     visitor("neurons", self.neurons, "kinds by place, as lif1=qif,lif2=lif; event: att_in, att_out, ffn_in, ...");
     visitor("payload_steps", self.payload_steps,
-            "dead zone: silent below v_threshold, beyond it the potential in steps of v_threshold / this; 0 = none");
+            "graded events: silent below v_threshold, beyond it the potential in steps of v_threshold / this; 0 = unit "
+            "events");
     visitor("payload_places", self.payload_places,
-            "where payload_steps counts: att_in, ffn_in, ...; without it everywhere");
+            "where payload_steps counts, if it is not 0: att_in, ffn_in, ...; empty = everywhere");
     visitor("learned_per_neuron", self.learned_per_neuron,
             "plif, klif, sliding_psn: what is learned is of each neuron, not of a layer");
     visitor("surrogate_beta", self.surrogate_beta, "second setting of the surrogates that have one");
@@ -110,7 +111,7 @@ struct ModelConfig {
 // Throws Error (kInvalidArgument) that names the key, its value and what is expected.
 void validate(const ModelConfig& config);
 
-// Sets arch-dependent defaults: `rwkv` has no binary embedding, `event` the neurons that docs/event.md found best.
+// Sets arch-dependent defaults: `rwkv` has no binary embedding, `event` the form that docs/event.md found best.
 ModelConfig default_config(const std::string& arch);
 
 // default_config(arch) with the size of another model: layers, channels, context, vocabulary, and whether block 0 has

@@ -5,7 +5,7 @@
 #include "spikegpt/infer/session.h"
 #include "spikegpt/model/init.h"
 #include "tests/support/count_allocations.h"
-#include "tests/support/new_architectures.h"
+#include "tests/support/small_model.h"
 #include "tests/support/model_case.h"
 
 namespace spikegpt::test {
@@ -16,7 +16,7 @@ class TokenAllocations : public testing::TestWithParam<const char*> {};
 TEST_P(TokenAllocations, None) {
   if (!kCounts) GTEST_SKIP() << "allocations are not counted under sanitizers";
   add_new_architectures();
-  ModelConfig config = default_config(GetParam());
+  ModelConfig config = default_form(GetParam());
   config.n_layer = 2;
   config.n_embd = 48;
   config.vocab_size = 40;
@@ -39,7 +39,7 @@ TEST_P(TokenAllocations, None) {
   set_thread_count(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TokenAllocations, testing::Values("spikegpt", "rwkv", "event", "feed_forward", "leaky"),
+INSTANTIATE_TEST_SUITE_P(All, TokenAllocations, testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

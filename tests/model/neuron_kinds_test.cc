@@ -8,13 +8,14 @@
 #include "spikegpt/model/init.h"
 #include "spikegpt/model/recurrent_state.h"
 #include "tests/support/model_case.h"
+#include "tests/support/small_model.h"
 #include "tests/text/expect_error.h"
 
 namespace spikegpt::test {
 namespace {
 
 ModelConfig small(const std::string& arch) {
-  ModelConfig config = default_config(arch);
+  ModelConfig config = default_form(arch);
   config.n_layer = 2;
   config.n_embd = 9;
   config.vocab_size = 11;
@@ -42,6 +43,7 @@ std::vector<ModelConfig> models() {
   all.push_back(mixed);
   mixed.spike_levels = 1;
   mixed.payload_steps = 4;
+  mixed.payload_places.clear();
   mixed.learned_per_neuron = true;
   all.push_back(mixed);
   ModelConfig pre = small("event");
@@ -222,9 +224,14 @@ TEST_F(NeuronKinds, WhatDoesNotFitIsRefused) {
           [](ModelConfig& c) { c.neuron = "qif", c.learnable_tau = true; });
   refuses("spikegpt", kBad, {"learned_per_neuron"}, [](ModelConfig& c) { c.learned_per_neuron = true; });
   refuses("spikegpt", kBad, {"tau", "plif"}, [](ModelConfig& c) { c.neuron = "plif", c.tau = 1.0; });
-  refuses("spikegpt", kBad, {"v_reset", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4; });
-  refuses("event", kBad, {"spike_levels", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4; });
+  refuses("spikegpt", kBad, {"v_reset", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
+  refuses("event", kBad, {"spike_levels", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
   refuses("event", kBad, {"payload_steps"}, [](ModelConfig& c) { c.payload_steps = -1; });
+  refuses("event", kBad, {"payload_places", "lif1", "att_in, att_out", "pre_in", "head_in"},
+          [](ModelConfig& c) { c.payload_places = {"lif1"}; });
+  refuses("rwkv", kBad, {"payload_places", "no neurons"}, [](ModelConfig& c) { c.payload_places = {"att_in"}; });
+  refuses("spikegpt", kBad, {"token_shift", "behind", "before or after"},
+          [](ModelConfig& c) { c.token_shift = "behind"; });
   refuses("spikegpt", kBad, {"surrogate_beta", "atan"}, [](ModelConfig& c) { c.surrogate_beta = 3.0; });
   refuses("spikegpt", kBad, {"alpha", "q_pseudo_spike"},
           [](ModelConfig& c) { c.surrogate = "q_pseudo_spike", c.alpha = 0.5; });

@@ -14,17 +14,19 @@ struct SmallSize {
   int ctx_len = 0;
 };
 
-// Two layers, otherwise the defaults of the architecture, which may be one of new_architectures.h. "_after" behind its
-// name: the token shift after the projections; "event_payload": so too, with payloads in front of them.
+// The defaults of an architecture, which may be one of new_architectures.h. "_after" behind its name: the token shift
+// after the projections. "event" is the first form, with unit events and the shift before; "event_payload" the default.
 inline ModelConfig default_form(std::string arch) {
   const bool has_payload = arch == "event_payload";
   const bool shifts_after = has_payload || arch.ends_with("_after");
   if (shifts_after) arch = arch.substr(0, arch.find('_'));
   ModelConfig config = default_config(arch);
-  if (shifts_after) config.token_shift = "after";
-  if (has_payload) config.payload_steps = 4, config.payload_places = {"att_in", "ffn_in"};
+  config.token_shift = shifts_after ? "after" : "before";
+  if (!has_payload) config.payload_steps = 0, config.payload_places.clear();
   return config;
 }
+
+// Two layers of it.
 inline ModelConfig small_config(const std::string& arch, const SmallSize& size) {
   add_new_architectures();
   ModelConfig config = default_form(arch);

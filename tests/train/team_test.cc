@@ -99,7 +99,7 @@ TEST_P(TeamTest, LearnsAsOneProcess) {
   Plan plan;
   expect_alike(train_on(0, plan), train_on(GetParam(), plan));
   plan.train.windows = "consecutive";
-  plan.model.arch = "spikegpt", plan.model.v_reset = 0.0, plan.model.spike_levels = 1, plan.model.signed_spikes = false;
+  plan.model = small_config("spikegpt", {.n_embd = 24, .vocab_size = 11, .ctx_len = 20});
   plan.model.squared_current = false, plan.model.learnable_tau = true;
   expect_alike(train_on(0, plan), train_on(GetParam(), plan));
 }

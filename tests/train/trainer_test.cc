@@ -203,7 +203,8 @@ TEST_P(TrainerTest, EvaluationCarriesState) {
   EXPECT_EQ(other.activity.firing_rate, carried.activity.firing_rate);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TrainerTest, testing::Values("spikegpt", "rwkv", "event", "feed_forward", "leaky"),
+INSTANTIATE_TEST_SUITE_P(All, TrainerTest,
+                         testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Calibration, StartsNeuronsAtAHealthyRate) {
