@@ -5,10 +5,12 @@ set -euo pipefail
 (($# == 2)) || { sed -n 3p "$0" >&2; exit 2; }
 data=$1 out=$2
 spikegpt=${SPIKEGPT:-build/release/spikegpt}
-binary="--arch event --v-reset 0 --spike-levels 1 --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
-soft="--arch event --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
-graded="--arch event --binary-embedding true --alpha 2"
-priced="--arch event --rate-weight 0.9 --rate-target 0.14"  # the default form
+first="--arch event --token-shift before --payload-steps 0"  # unit events, token shift before the projections
+second="--arch event"                                        # the default form
+binary="$first --v-reset 0 --spike-levels 1 --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
+soft="$first --signed-spikes false --squared-current false --binary-embedding true --alpha 2"
+graded="$first --binary-embedding true --alpha 2"
+priced="$first --rate-weight 0.9 --rate-target 0.14"
 
 run() {
   local name=$1
@@ -35,9 +37,14 @@ cases() {
     run "spikegpt-s$seed" --arch spikegpt --seed $seed
     # shellcheck disable=SC2086
     run "event-s$seed" $priced --seed $seed
+    run "second-s$seed" $second --row-weight 1 --seed $seed
   done
   # shellcheck disable=SC2086
   {
+    run rwkv-after --arch rwkv --token-shift after
+    for weight in 0.5 2 3; do run "second-row$weight" $second --row-weight $weight; done
+    for weight in 1 3; do run "unit-synop$weight" $second --payload-steps 0 --synop-weight $weight; done
+    run second-before $second --token-shift before --row-weight 1
     run binary $binary
     run binary-soft $binary --v-reset none
     run binary-tau1.2 $binary --tau 1.2

@@ -15,7 +15,10 @@ import subprocess
 import sys
 
 KINDS = ["lif", "plif", "if", "qif", "eif", "izhikevich", "klif", "alif", "clif", "sliding_psn"]
-ARCHS = {"spikegpt": [], "event": ["--rate-weight", "0.9", "--rate-target", "0.14"]}
+ARCHS = {
+    "spikegpt": [],  # event in its first form, whose neurons all send unit events
+    "event": "--token-shift before --payload-steps 0 --rate-weight 0.9 --rate-target 0.14".split(),
+}
 RECIPE = (
     "--tokenizer bytes --n-layer 4 --n-embd 128 --ctx-len 256 --batch-size 8 --lr 2e-3 --lr-final 1e-4 "
     "--warmup-steps 20 --dropout 0 --eval-every 350 --eval-tokens 131072 --sample-tokens 0 --save-every 0 "

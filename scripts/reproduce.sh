@@ -35,4 +35,4 @@ fi
 
 exec build/release/spikegpt compare --data "$text" --out "$out" --tokenizer bytes --steps "${STEPS:-700}" --seeds "${SEEDS:-1}" \
   --n-layer 4 --n-embd 256 --ctx-len 256 --batch-size 8 --lr 2e-3 --lr-final 1e-4 --warmup-steps 20 --dropout 0 \
-  --eval-every 50 --eval-tokens 20000 --save-every 100 --rate-weight 0.9 --rate-target 0.14
+  --eval-every 50 --eval-tokens 20000 --save-every 100 --row-weight 1

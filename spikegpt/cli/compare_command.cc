@@ -70,8 +70,10 @@ ComparedRun run_of(const CompareFlags& flags, const std::string& arch, std::uint
   flags.model.apply(run.settings.model);
   flags.train.apply(run.settings.train);
   run.settings.train.seed = seed;
-  if (!architecture_of(arch).reads_spikes())
-    run.settings.train.rate_weight = 0.0;  // spikegpt as published has no price of firing
+  if (!architecture_of(arch).reads_spikes()) {  // spikegpt as published has no price of firing
+    TrainConfig& train = run.settings.train;
+    train.rate_weight = train.synop_weight = train.row_weight = 0.0;
+  }
   return run;
 }
 
@@ -191,7 +193,7 @@ std::function<int()> add_compare(Flags& app) {
       "held-out text, operations\n"
       "and their energy in three accounts (docs/energy.md), speed of decoding. What is finished is kept: after Ctrl-C "
       "the same command\n"
-      "goes on. --rate-weight is for event only; the others are trained as published. Example:\n"
+      "goes on. Prices (--row-weight, ...) are for event only; the others are trained as published. Example:\n"
       "  spikegpt compare --data book.txt --out compared --steps 700 --batch-size 8 --lr 2e-3 --seeds 1,2");
   auto flags = std::make_shared<CompareFlags>(app);
   auto set_threads = add_threads_flag(app);
