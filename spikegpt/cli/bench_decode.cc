@@ -220,46 +220,73 @@ Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens
   return rows;
 }
 
+namespace {
+
+// Copies of one matrix, too many for the caches, and what they multiply.
+class MatrixBench {
+ public:
+  MatrixBench(WeightType type, std::int64_t inputs, std::int64_t outputs, MatrixLayout layout)
+      : runner_(1, inputs), x_(static_cast<std::size_t>(inputs)), y_(static_cast<std::size_t>(outputs)) {
+    constexpr std::size_t kWorkingSet = std::size_t{96} << 20;  // bytes
+    std::vector<float> weights(static_cast<std::size_t>(inputs * outputs));
+    for (float& weight : weights) weight = static_cast<float>(random_.next_normal());
+    while (bytes_ < kWorkingSet) {
+      matrices_.emplace_back(type, inputs, outputs, weights.data(), layout);
+      bytes_ += matrices_.back().size_in_bytes();
+    }
+  }
+  std::size_t bytes() const { return bytes_; }
+  // Of a product with each of them: the best of several rounds, each with other inputs, of which a share `density` are
+  // graded events from -4 to 4.
+  double best_seconds(ProductPath path, double density) {
+    runner_.path = path;
+    double best = 1e9;
+    for (int repeat = 0; repeat < 12; ++repeat) {
+      for (float& value : x_) {
+        const float size = 1.0f + static_cast<float>(random_.next_below(4));
+        const float event = random_.next_below(2) == 0 ? size : -size;
+        value = random_.next_uniform() < density ? event : 0.0f;
+      }
+      const Timer timer;
+      for (const PackedMatrix& matrix : matrices_) {
+        const PackedProduct products[] = {{&matrix, x_.data(), y_.data()}};
+        runner_.run(1, products);
+      }
+      best = std::min(best, timer.seconds());
+    }
+    return best;
+  }
+
+ private:
+  RandomStream random_{1, RandomPurpose::kBatch};
+  std::vector<PackedMatrix> matrices_;
+  std::size_t bytes_ = 0;
+  PackedRunner runner_;
+  std::vector<float> x_;
+  std::vector<float> y_;
+};
+
+}  // namespace
+
 Json bench_events(const ModelConfig& config, const std::vector<WeightType>& types) {
-  const std::int64_t in = config.n_embd;
-  const std::int64_t out = config.hidden_size();
-  RandomStream random(1, RandomPurpose::kBatch);
-  std::vector<float> weights(static_cast<std::size_t>(in * out));
-  for (float& weight : weights) weight = static_cast<float>(random.next_normal());
-  constexpr std::size_t kWorkingSet = std::size_t{96} << 20;  // bytes: more than the caches hold
+  const std::int64_t inputs = config.n_embd;
+  const std::int64_t outputs = config.hidden_size() + config.n_embd;  // key and receptance
   Json json = Json::array();
   for (const WeightType type : types) {
-    std::vector<PackedMatrix> matrices;
-    std::size_t bytes = 0;
-    while (bytes < kWorkingSet) {
-      matrices.emplace_back(type, in, out, weights.data());
-      bytes += matrices.back().size_in_bytes();
-    }
-    std::vector<float> x(static_cast<std::size_t>(in));
-    std::vector<float> y(static_cast<std::size_t>(out));
-    PackedRunner runner(1, in);
-    const auto best_seconds = [&](ProductPath path, double density) {
-      runner.path = path;
-      double best = 1e9;
-      for (int repeat = 0; repeat < 12; ++repeat) {
-        for (float& value : x) value = random.next_uniform() < density ? 1.0f : 0.0f;
-        const Timer timer;
-        for (const PackedMatrix& matrix : matrices) {
-          const PackedProduct products[] = {{&matrix, x.data(), y.data()}};
-          runner.run(1, products);
-        }
-        best = std::min(best, timer.seconds());
-      }
-      return best;
-    };
-    const double dense = best_seconds(ProductPath::kDense, 0.2);
+    MatrixBench in_panels(type, inputs, outputs, MatrixLayout::kPanels);
+    MatrixBench in_rows(type, inputs, outputs, MatrixLayout::kRows);
+    const double dense = in_panels.best_seconds(ProductPath::kDense, 0.2);
+    const double all_rows = in_rows.best_seconds(ProductPath::kEvents, 1.0);
     Json entry;
     entry["type"] = name_of(type);
-    entry["dense_bytes_per_second"] = static_cast<double>(bytes) / dense;
+    entry["dense_bytes_per_second"] = static_cast<double>(in_panels.bytes()) / dense;
+    entry["all_rows_bytes_per_second"] = static_cast<double>(in_rows.bytes()) / all_rows;
     double break_even = 1.0;
     for (const double density : {0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0}) {
-      const double speedup = dense / best_seconds(ProductPath::kEvents, density);
-      entry["curve"].push_back({{"density", density}, {"speedup", speedup}});
+      const double seconds = in_rows.best_seconds(ProductPath::kEvents, density);
+      const double speedup = dense / seconds;
+      entry["curve"].push_back(
+          {{"density", density}, {"speedup", speedup}, {"share_of_all_rows", density * all_rows / seconds}});
       if (speedup < 1.0 && break_even == 1.0) break_even = density;
     }
     entry["break_even"] = break_even;
@@ -280,10 +307,10 @@ void print_decode(const Json& rows) {
   for (const Json& row : rows) {
     const double speed = row["tokens_per_second"].get<double>();
     fmt::print("{:<6} {:<8} {:<10} {:>10.0f} {:>12.3f} {:>10.0f} % {:>7.1f} % {:>9.2f}\n",
-               row["type"].get<std::string>(), row["path"].get<std::string>(), row["token_shift"].get<std::string>(),
-               speed, 1e-6 * row["weight_bytes_per_token"].get<double>(),
-               100.0 * row["share_of_read_bandwidth"].get<double>(), 100.0 * row["firing_rate"].get<double>(),
-               speed / dense[row["type"].get<std::string>()]);
+               row["type"].get<std::string>(), row["path"].get<std::string>(),
+               row["layout"] == "rows" ? "rows" : row["token_shift"].get<std::string>(), speed,
+               1e-6 * row["weight_bytes_per_token"].get<double>(), 100.0 * row["share_of_read_bandwidth"].get<double>(),
+               100.0 * row["firing_rate"].get<double>(), speed / dense[row["type"].get<std::string>()]);
   }
   fmt::print("\n");
 }
@@ -317,17 +344,27 @@ LineChart events_chart(const Json& json) {
 }
 
 void print_events(const Json& json) {
-  fmt::print("speed-up of events over the dense product of the same type, by the share of active inputs\n{:<8}",
-             "type");
-  for (const Json& point : json.at(0)["curve"]) fmt::print("{:>7.0f}%", 100.0 * point["density"].get<double>());
-  fmt::print("{:>12} {:>12}\n", "break-even", "dense GB/s");
-  for (const Json& entry : json) {
-    fmt::print("{:<8}", entry["type"].get<std::string>());
-    for (const Json& point : entry["curve"]) fmt::print("{:>8.2f}", point["speedup"].get<double>());
-    fmt::print("{:>11.0f}% {:>12.1f}\n", 100.0 * entry["break_even"].get<double>(),
-               1e-9 * entry["dense_bytes_per_second"].get<double>());
+  fmt::print("graded events against the dense product of the same type, by active inputs\n{:<8}", "active");
+  for (const Json& entry : json) fmt::print("{:>16}", entry["type"].get<std::string>());
+  fmt::print("\n{:<8}", "");
+  for (std::size_t i = 0; i < json.size(); ++i) fmt::print("{:>8}{:>8}", "times", "gather");
+  const std::size_t points = json.at(0)["curve"].size();
+  for (std::size_t i = 0; i < points; ++i) {
+    fmt::print("\n{:>5.0f} % ", 100.0 * json.at(0)["curve"][i]["density"].get<double>());
+    for (const Json& entry : json) {
+      const Json& point = entry["curve"][i];
+      fmt::print("{:>8.2f}{:>6.0f} %", point["speedup"].get<double>(),
+                 100.0 * point["share_of_all_rows"].get<double>());
+    }
   }
-  fmt::print("\n");
+  const auto print_row = [&](const char* name, const char* key, double scale, const char* unit) {
+    fmt::print("\n{:<8}", name);
+    for (const Json& entry : json) fmt::print("{:>11.1f} {:<4}", scale * entry[key].get<double>(), unit);
+  };
+  print_row("equal at", "break_even", 100.0, "%");
+  print_row("dense", "dense_bytes_per_second", 1e-9, "GB/s");
+  print_row("all rows", "all_rows_bytes_per_second", 1e-9, "GB/s");
+  fmt::print("\ngather: bytes fetched a second, as a share of those when all inputs are active\n\n");
 }
 
 }  // namespace spikegpt::cli

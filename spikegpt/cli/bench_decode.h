@@ -40,7 +40,9 @@ double write_bandwidth(std::size_t bytes);
 Json bench_decode(const DecodeModel& model, const std::vector<WeightType>& types);
 // Microseconds per token near the given positions of one endless stream.
 Json bench_stream(const DecodeModel& model, WeightType type, std::int64_t tokens);
-// Rows {type, density, speedup} and {type, break_even}: one matrix shape, many copies, too large for the caches.
+// Of every type {type, curve: [{density, speedup, share_of_all_rows}], break_even, dense_bytes_per_second,
+// all_rows_bytes_per_second}: one matrix shape, many copies, too large for the caches. Dense products in panels, events
+// in rows.
 Json bench_events(const ModelConfig& config, const std::vector<WeightType>& types);
 
 void print_decode(const Json& rows);

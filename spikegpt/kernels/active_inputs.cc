@@ -7,47 +7,46 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Returns how many of x [n] are not zero, and sets their kind. index and coefficient have room for one vector more
-// than n.
-static std::int64_t compress(std::int64_t n, const float* HWY_RESTRICT x, std::int32_t* HWY_RESTRICT index,
-                             float* HWY_RESTRICT coefficient, ActivityKind* kind) {
+// Writes where x [n] is not zero and returns how often. index has room for one vector more than n.
+static std::int64_t find_active(std::int64_t n, const float* HWY_RESTRICT x, std::int32_t* HWY_RESTRICT index) {
   const hn::ScalableTag<float> df;
   const hn::RebindToSigned<decltype(df)> di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
-  const auto zero = hn::Zero(df);
-  const auto one = hn::Set(df, 1.0f);
-  const auto largest = hn::Set(df, 127.0f);
   std::int64_t count = 0;
-  auto not_one = hn::FirstN(df, 0);
-  auto not_whole = hn::FirstN(df, 0);
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const auto value = hn::LoadU(df, x + i);
-    const auto active = hn::Ne(value, zero);
+    const auto active = hn::Ne(hn::LoadU(df, x + i), hn::Zero(df));
     if (hn::AllFalse(df, active)) continue;
-    const auto small = hn::And(hn::Eq(hn::Round(value), value), hn::Le(hn::Abs(value), largest));
-    not_one = hn::Or(not_one, hn::And(active, hn::Ne(value, one)));
-    not_whole = hn::Or(not_whole, hn::Not(small));
-    hn::CompressStore(hn::Iota(di, static_cast<std::int32_t>(i)), hn::RebindMask(di, active), di, index + count);
-    count += static_cast<std::int64_t>(hn::CompressStore(value, active, df, coefficient + count));
+    const auto places = hn::Iota(di, static_cast<std::int32_t>(i));
+    count += static_cast<std::int64_t>(hn::CompressStore(places, hn::RebindMask(di, active), di, index + count));
   }
-  bool all_one = hn::AllFalse(df, not_one);
-  bool all_whole = hn::AllFalse(df, not_whole);
   for (; i < n; ++i) {
-    if (x[i] == 0.0f) continue;
     index[count] = static_cast<std::int32_t>(i);
-    coefficient[count] = x[i];
-    ++count;
-    const bool small = x[i] >= -127.0f && x[i] <= 127.0f;
-    all_one = all_one && x[i] == 1.0f;
-    all_whole = all_whole && small && static_cast<float>(static_cast<int>(x[i])) == x[i];
+    count += x[i] != 0.0f;
   }
-  *kind = all_one ? ActivityKind::kSpikes : all_whole ? ActivityKind::kCounts : ActivityKind::kGraded;
   return count;
+}
+
+// Their values, and what kind they are.
+static ActivityKind take_values(std::int64_t count, const float* HWY_RESTRICT x,
+                                const std::int32_t* HWY_RESTRICT index, float* HWY_RESTRICT coefficient) {
+  std::int32_t others = 0;   // than one
+  std::int32_t strange = 0;  // not whole, or too large
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float value = x[index[i]];
+    const float bounded = std::min(std::max(-127.0f, value), 127.0f);  // NaN becomes -127
+    coefficient[i] = value;
+    others |= value != 1.0f;
+    strange |= static_cast<float>(static_cast<std::int32_t>(bounded)) != value;
+  }
+  if (others == 0) return ActivityKind::kSpikes;
+  return strange == 0 ? ActivityKind::kCounts : ActivityKind::kGraded;
 }
 
 }  // namespace spikegpt::HWY_NAMESPACE
@@ -60,7 +59,8 @@ HWY_AFTER_NAMESPACE();
 namespace spikegpt {
 namespace {
 
-HWY_EXPORT(compress);
+HWY_EXPORT(find_active);
+HWY_EXPORT(take_values);
 constexpr std::size_t kMargin = 16;  // floats of the widest vector
 
 }  // namespace
@@ -92,7 +92,8 @@ void ActiveInputs::pair_up() noexcept {
 }
 
 void ActiveInputs::find(std::int64_t n, const float* x) noexcept {
-  count_ = HWY_DYNAMIC_DISPATCH(compress)(n, x, index_.data(), coefficient_.data(), &kind_);
+  count_ = HWY_DYNAMIC_DISPATCH(find_active)(n, x, index_.data());
+  kind_ = HWY_DYNAMIC_DISPATCH(take_values)(count_, x, index_.data(), coefficient_.data());
   events_ = count_;
   if (kind_ != ActivityKind::kCounts) return;
   double sum = 0.0;

@@ -6,9 +6,9 @@
 #define HWY_TARGET_INCLUDE "spikegpt/kernels/gather_bytes.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "spikegpt/core/inline.h"
 
@@ -22,6 +22,14 @@ struct ByteColumns {
   std::int64_t stride;       // from input to input
   std::int64_t count;
   const std::int8_t* row(std::int32_t input) const { return first + input * stride; }
+};
+
+// Where their sums go.
+struct ByteOutputs {
+  float* y;
+  const float* scales;
+  std::int64_t count;  // of outputs: columns past it are padding
+  bool squared_relu;
 };
 
 }  // namespace spikegpt
@@ -39,8 +47,10 @@ SPIKEGPT_INLINE void store(void* p, ByteVector v) { _mm256_storeu_si256(static_c
 SPIKEGPT_INLINE ByteVector broadcast(std::uint16_t sizes) { return _mm256_set1_epi16(static_cast<short>(sizes)); }
 SPIKEGPT_INLINE ByteVector lower(ByteVector a, ByteVector b) { return _mm256_unpacklo_epi8(a, b); }
 SPIKEGPT_INLINE ByteVector upper(ByteVector a, ByteVector b) { return _mm256_unpackhi_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector sizes, ByteVector pair) {
-  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(sizes, pair));
+SPIKEGPT_INLINE ByteVector multiply(ByteVector sizes, ByteVector pair) { return _mm256_maddubs_epi16(sizes, pair); }
+template <bool kNegative>
+SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector product) {
+  return kNegative ? _mm256_sub_epi16(sum, product) : _mm256_add_epi16(sum, product);
 }
 #else
 using ByteVector = __m512i;
@@ -49,15 +59,23 @@ SPIKEGPT_INLINE void store(void* p, ByteVector v) { _mm512_storeu_si512(p, v); }
 SPIKEGPT_INLINE ByteVector broadcast(std::uint16_t sizes) { return _mm512_set1_epi16(static_cast<short>(sizes)); }
 SPIKEGPT_INLINE ByteVector lower(ByteVector a, ByteVector b) { return _mm512_unpacklo_epi8(a, b); }
 SPIKEGPT_INLINE ByteVector upper(ByteVector a, ByteVector b) { return _mm512_unpackhi_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector sizes, ByteVector pair) {
-  return _mm512_add_epi16(sum, _mm512_maddubs_epi16(sizes, pair));
+SPIKEGPT_INLINE ByteVector multiply(ByteVector sizes, ByteVector pair) { return _mm512_maddubs_epi16(sizes, pair); }
+template <bool kNegative>
+SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector product) {
+  return kNegative ? _mm512_sub_epi16(sum, product) : _mm512_add_epi16(sum, product);
 }
 #endif
 constexpr std::int64_t kBytes = sizeof(ByteVector);
 
-// Adds pairs to 16-bit sums of kChunks vectors of columns, and asks for the same columns of pairs that come later. A
-// chunk's sums are two vectors: of the lower and the upper halves of its blocks of 16 columns.
+// Inlined by force: the compiler would take a function that only fetches ahead for one without effect.
 template <int kChunks>
+SPIKEGPT_INLINE void prefetch_part(const std::int8_t* row) {
+  for (std::int64_t byte = 0; byte < kChunks * kBytes; byte += 64) __builtin_prefetch(row + byte);
+}
+
+// Adds pairs to 16-bit sums of kChunks vectors of columns, or takes them away, and asks for the same columns of pairs
+// that come later. A chunk's sums are two vectors: of the lower and the upper halves of its blocks of 16 columns.
+template <int kChunks, bool kNegative>
 SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, const InputPairs& pairs,
                                const InputPairs& later, std::int16_t* HWY_RESTRICT sums) {
   ByteVector low[kChunks];
@@ -66,23 +84,20 @@ SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, 
     low[k] = load(sums + k * kBytes);
     high[k] = load(sums + k * kBytes + kBytes / 2);
   }
-  const auto ask = [&](std::int32_t input) {
-    const std::int8_t* const row = columns.row(input) + column;
-    for (std::int64_t byte = 0; byte < kChunks * kBytes; byte += 64) hwy::Prefetch(row + byte);
-  };
   for (std::size_t i = 0; i < pairs.index.size(); i += 2) {
     const std::int8_t* const first = columns.row(pairs.index[i]) + column;
     const std::int8_t* const second = columns.row(pairs.index[i + 1]) + column;
     const ByteVector sizes = broadcast(static_cast<std::uint16_t>(pairs.size[i] | pairs.size[i + 1] << 8));
     if (i < later.index.size()) {
-      ask(later.index[i]);
-      ask(later.index[i + 1]);
+      prefetch_part<kChunks>(columns.row(later.index[i]) + column);
+      prefetch_part<kChunks>(columns.row(later.index[i + 1]) + column);
     }
     for (std::int64_t k = 0; k < kChunks; ++k) {
-      const ByteVector a = load(first + k * kBytes);
-      const ByteVector b = load(second + k * kBytes);
-      low[k] = add(low[k], sizes, lower(a, b));
-      high[k] = add(high[k], sizes, upper(a, b));
+      ByteVector a = load(first + k * kBytes);
+      ByteVector b = load(second + k * kBytes);
+      asm("" : "+v"(a), "+v"(b));  // each is read from memory once
+      low[k] = add<kNegative>(low[k], multiply(sizes, lower(a, b)));
+      high[k] = add<kNegative>(high[k], multiply(sizes, upper(a, b)));
     }
   }
   for (std::int64_t k = 0; k < kChunks; ++k) {
@@ -91,21 +106,48 @@ SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, 
   }
 }
 
-// Moves the 16-bit sums, added or taken away, to 32-bit ones in the order of the columns, and clears them.
-SPIKEGPT_INLINE void empty(std::int64_t columns, bool negative, std::int16_t* HWY_RESTRICT narrow,
-                           std::int32_t* HWY_RESTRICT wide) {
+// Calls visitor(column, eight 16-bit sums) in the order of the columns.
+template <class Visitor>
+SPIKEGPT_INLINE void visit_sums(std::int64_t columns, std::int16_t* HWY_RESTRICT narrow, const Visitor& visitor) {
   for (std::int64_t chunk = 0; chunk < columns; chunk += kBytes) {
-    for (std::int64_t half = 0; half < 2; ++half) {
-      for (std::int64_t block = 0; block < kBytes / 16; ++block) {
-        std::int16_t* const from = narrow + chunk + half * (kBytes / 2) + block * 8;
-        auto* const to = reinterpret_cast<__m256i*>(wide + chunk + block * 16 + half * 8);
-        const __m256i value = _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-        const __m256i sum = _mm256_loadu_si256(to);
-        _mm256_storeu_si256(to, negative ? _mm256_sub_epi32(sum, value) : _mm256_add_epi32(sum, value));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(from), _mm_setzero_si128());
+    for (std::int64_t block = 0; block < kBytes / 16; ++block) {
+      for (std::int64_t half = 0; half < 2; ++half) {
+        auto* const eight = reinterpret_cast<__m128i*>(narrow + chunk + half * (kBytes / 2) + block * 8);
+        visitor(chunk + block * 16 + half * 8, eight);
       }
     }
   }
+}
+
+// Moves the 16-bit sums to the 32-bit ones.
+SPIKEGPT_INLINE void empty(std::int64_t columns, std::int16_t* HWY_RESTRICT narrow, std::int32_t* HWY_RESTRICT wide) {
+  visit_sums(columns, narrow, [&](std::int64_t column, __m128i* eight) {
+    auto* const to = reinterpret_cast<__m256i*>(wide + column);
+    _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), _mm256_cvtepi16_epi32(_mm_loadu_si128(eight))));
+    _mm_storeu_si128(eight, _mm_setzero_si128());
+  });
+}
+
+// y = the sums times their scales, or the square of its positive part.
+SPIKEGPT_INLINE void finish(const ByteOutputs& out, std::int64_t columns, std::int16_t* HWY_RESTRICT narrow,
+                            const std::int32_t* HWY_RESTRICT wide) {
+  visit_sums(columns, narrow, [&](std::int64_t column, const __m128i* eight) {
+    const __m256i more = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(wide + column));
+    const __m256i sum = _mm256_add_epi32(more, _mm256_cvtepi16_epi32(_mm_loadu_si128(eight)));
+    __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(out.scales + column));
+    if (out.squared_relu) {
+      y = _mm256_max_ps(y, _mm256_setzero_ps());
+      y = _mm256_mul_ps(y, y);
+    }
+    const std::int64_t room = out.count - column;
+    if (room >= 8) {
+      _mm256_storeu_ps(out.y + column, y);
+    } else {  // outputs past the end of the last panel
+      alignas(32) float last[8];
+      _mm256_store_ps(last, y);
+      for (std::int64_t c = 0; c < room; ++c) out.y[column + c] = last[c];
+    }
+  });
 }
 
 constexpr std::size_t kGroup = 16;                     // pairs whose rows stay in the first-level cache
@@ -132,39 +174,48 @@ SPIKEGPT_INLINE Group group_at(const InputPairs& pairs, std::size_t begin) {
   return group;
 }
 
-static void gather(const ByteColumns& columns, const ActiveInputs& active, std::int32_t* HWY_RESTRICT sums) {
+// Sums of 16 bits, and of 32 where those were emptied.
+struct Sums {
   alignas(64) std::int16_t narrow[kMostGathered];
-  for (std::int64_t c = 0; c < columns.count; ++c) sums[c] = 0;
-  for (std::int64_t c = 0; c < columns.count; ++c) narrow[c] = 0;
-  for (const bool negative : {false, true}) {
-    const InputPairs all = active.pairs(negative);
-    std::int64_t room = kRoom;
-    Group group = group_at(all, 0);
-    for (std::size_t begin = 0; begin < all.count();) {
-      begin += group.pairs.count();
-      const Group later = begin < all.count() ? group_at(all, begin) : Group();
-      if (room < group.events) {
-        empty(columns.count, negative, narrow, sums);
-        room = kRoom;
-      }
-      room -= group.events;
-      std::int64_t column = 0;
-      for (; column + kMany * kBytes <= columns.count; column += kMany * kBytes) {
-        add_pairs<kMany>(columns, column, group.pairs, later.pairs, narrow + column);
-      }
-      for (; column < columns.count; column += kFew * kBytes) {
-        add_pairs<kFew>(columns, column, group.pairs, later.pairs, narrow + column);
-      }
-      group = later;
+  alignas(64) std::int32_t wide[kMostGathered];
+  std::int64_t room = kRoom;
+};
+
+template <bool kNegative>
+SPIKEGPT_INLINE void add_inputs(const ByteColumns& columns, const InputPairs& inputs, Sums& sums) {
+  Group group = group_at(inputs, 0);
+  for (std::size_t begin = 0; begin < inputs.count();) {
+    begin += group.pairs.count();
+    const Group later = begin < inputs.count() ? group_at(inputs, begin) : Group();
+    if (sums.room < group.events) {
+      empty(columns.count, sums.narrow, sums.wide);
+      sums.room = kRoom;
     }
-    if (all.count() > 0) empty(columns.count, negative, narrow, sums);
+    sums.room -= group.events;
+    std::int64_t column = 0;
+    for (; column + kMany * kBytes <= columns.count; column += kMany * kBytes) {
+      add_pairs<kMany, kNegative>(columns, column, group.pairs, later.pairs, sums.narrow + column);
+    }
+    for (; column < columns.count; column += kFew * kBytes) {
+      add_pairs<kFew, kNegative>(columns, column, group.pairs, later.pairs, sums.narrow + column);
+    }
+    group = later;
   }
+}
+
+static void gather(const ByteColumns& columns, const ActiveInputs& active, const ByteOutputs& out) {
+  Sums sums;
+  std::memset(sums.narrow, 0, static_cast<std::size_t>(columns.count) * sizeof(std::int16_t));
+  std::memset(sums.wide, 0, static_cast<std::size_t>(columns.count) * sizeof(std::int32_t));
+  add_inputs<false>(columns, active.pairs(false), sums);
+  add_inputs<true>(columns, active.pairs(true), sums);
+  finish(out, columns.count, sums.narrow, sums.wide);
 }
 static bool can_gather() { return true; }
 
 #else
 
-static void gather(const ByteColumns&, const ActiveInputs&, std::int32_t*) {}
+static void gather(const ByteColumns&, const ActiveInputs&, const ByteOutputs&) {}
 static bool can_gather() { return false; }
 
 #endif
@@ -186,10 +237,12 @@ bool can_gather_bytes(const PackedMatrix& matrix) noexcept {
          HWY_DYNAMIC_DISPATCH(can_gather)();
 }
 
-void gather_bytes(const PackedMatrix& matrix, const ActiveInputs& active, std::int64_t begin, std::int64_t end,
-                  std::int32_t* sums) noexcept {
-  const auto* const first = reinterpret_cast<const std::int8_t*>(matrix.panel(0)) + begin;
-  HWY_DYNAMIC_DISPATCH(gather)({first, matrix.stride(), end - begin}, active, sums);
+void gather_bytes(const PackedMatrix& matrix, const ActiveInputs& active, const GatheredOutputs& out) noexcept {
+  const auto* const first = reinterpret_cast<const std::int8_t*>(matrix.panel(0)) + out.begin;
+  const auto* const scales = reinterpret_cast<const float*>(matrix.scales().data()) + out.begin;
+  HWY_DYNAMIC_DISPATCH(gather)
+  ({first, matrix.stride(), out.end - out.begin}, active,
+   {out.y + out.begin, scales, matrix.outputs() - out.begin, out.squared_relu});
 }
 
 }  // namespace spikegpt

@@ -16,9 +16,16 @@ inline constexpr std::int64_t kMostGathered = 2048;
 // Whether this CPU has the instructions; the matrix must be one of int8 in rows.
 bool can_gather_bytes(const PackedMatrix& matrix) noexcept;
 
-// sums [end - begin] = the active inputs times their rows, of the outputs from `begin` to `end`: exact. The inputs must
-// be whole and in pairs (ActiveInputs::pair_up).
-void gather_bytes(const PackedMatrix& matrix, const ActiveInputs& active, std::int64_t begin, std::int64_t end,
-                  std::int32_t* sums) noexcept;
+// Outputs [begin, end) of y [outputs].
+struct GatheredOutputs {
+  float* y = nullptr;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;  // may lie in the padding of the last panel
+  bool squared_relu = false;
+};
+
+// Those outputs of the product of the active inputs, which must be whole and in pairs (ActiveInputs::pair_up), with
+// exact sums.
+void gather_bytes(const PackedMatrix& matrix, const ActiveInputs& active, const GatheredOutputs& out) noexcept;
 
 }  // namespace spikegpt

@@ -311,17 +311,10 @@ bool PackedRunner::run_bytes(std::int64_t rows, const PackedProduct& product, st
   const std::int64_t tasks =
       std::max(std::min<std::int64_t>(blocks, thread_count()), (columns + kMostGathered - 1) / kMostGathered);
   parallel_for(tasks, [&](std::int64_t task) {
-    alignas(64) std::int32_t sums[kMostGathered];
     const std::int64_t begin = blocks * task / tasks * kGatherColumns;
     const std::int64_t end = blocks * (task + 1) / tasks * kGatherColumns;
-    const auto* const scales = reinterpret_cast<const float*>(matrix.scales().data());
     for (std::int64_t r = 0; r < rows; ++r) {
-      gather_bytes(matrix, active(index, r), begin, end, sums);
-      float* const y = product.y + r * matrix.outputs();
-      for (std::int64_t j = begin; j < std::min(end, matrix.outputs()); ++j) {
-        const float value = static_cast<float>(sums[j - begin]) * scales[j];
-        y[j] = product.squared_relu ? (value > 0.0f ? value * value : 0.0f) : value;
-      }
+      gather_bytes(matrix, active(index, r), {product.y + r * matrix.outputs(), begin, end, product.squared_relu});
     }
   });
   return true;
