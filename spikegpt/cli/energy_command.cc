@@ -12,6 +12,7 @@
 #include "spikegpt/core/json_fields.h"
 #include "spikegpt/energy/accounting.h"
 #include "spikegpt/energy/elementwise.h"
+#include "spikegpt/energy/quantised.h"
 #include "spikegpt/model/model_files.h"
 
 namespace spikegpt::cli {
@@ -97,12 +98,32 @@ struct Measurement {
   std::string unit;
   double characters = 0.0;  // Unicode characters of the text per token
   std::optional<double> joules_per_token;
+  std::int64_t footprint = 0;  // bytes of the parameters
 
   double tokens() const { return static_cast<double>(account.tokens()); }
 };
 
 double transformer_joules(const Measurement& m, std::int64_t context) {
   return energy({.macs = transformer_macs(m.account.config(), context)}, m.prices);
+}
+
+// What the GPT-NeoX vocabulary of the public checkpoints makes of the head.
+constexpr std::int64_t kLargeVocabulary = 50277;
+
+std::vector<std::int64_t> vocabularies(const Measurement& m) {
+  std::vector<std::int64_t> sizes = {m.account.config().vocab_size};
+  if (sizes[0] != kLargeVocabulary) sizes.push_back(kLargeVocabulary);
+  return sizes;
+}
+
+// Integer prices are known for 45 nm only.
+bool prices_integers(const Measurement& m) { return m.prices.name == "45nm"; }
+
+Json to_json(const QuantisedEnergy& energy) {
+  return {{"computing_joules", energy.computing},
+          {"with_state_joules", energy.with_local()},
+          {"with_weights_from_sram_joules", energy.with_sram()},
+          {"with_weights_from_dram_joules", energy.with_dram()}};
 }
 
 Json to_json(const Measurement& m) {
@@ -118,6 +139,20 @@ Json to_json(const Measurement& m) {
   for (const std::int64_t context : kContexts) {
     json["transformer_joules"][std::to_string(context)] = transformer_joules(m, context);
   }
+  for (const std::int64_t vocabulary : vocabularies(m)) {
+    if (!prices_integers(m)) break;
+    Json& entry = json["int8_per_token"][std::to_string(vocabulary)];
+    entry["twin"] = to_json(quantised_energy(m.account, Accounting::kTwin, m.prices, vocabulary));
+    entry["needed"] = to_json(quantised_energy(m.account, Accounting::kNeeded, m.prices, vocabulary));
+  }
+  const NeuroBenchFigures neurobench = m.account.neurobench();
+  json["neurobench"] = {{"footprint_bytes", m.footprint},
+                        {"connection_sparsity", 0.0},
+                        {"activation_sparsity", neurobench.activation_sparsity},
+                        {"dense", static_cast<double>(neurobench.dense) / m.tokens()},
+                        {"effective_macs", static_cast<double>(neurobench.effective_macs) / m.tokens()},
+                        {"effective_acs", static_cast<double>(neurobench.effective_accumulates) / m.tokens()},
+                        {"membrane_updates", static_cast<double>(neurobench.membrane_updates) / m.tokens()}};
   const auto& sites = m.account.sites();
   for (std::size_t i = 0; i < sites.size(); ++i) {
     json["sites"].push_back({{"name", sites[i].name}, {"firing_rate", m.account.firing_rate(static_cast<int>(i))}});
@@ -190,6 +225,37 @@ void print_table(const Measurement& m) {
   }
 }
 
+// Against a twin of as few bits.
+void print_quantised(const Measurement& m) {
+  fmt::print("\nwith weights and activations of 8 bits, products in integers\n");
+  fmt::print("{:<22} {:>12} {:>12} {:>14} {:>12}\n", "per " + m.unit, "computing", "and state", "weights, SRAM",
+             "or DRAM");
+  for (const std::int64_t vocabulary : vocabularies(m)) {
+    const auto print = [&](const std::string& name, const QuantisedEnergy& e, const auto& show) {
+      fmt::print("{:<22} {:>12} {:>12} {:>14} {:>12}\n", name, show(e.computing, 0), show(e.with_local(), 1),
+                 show(e.with_sram(), 2), show(e.with_dram(), 3));
+    };
+    const QuantisedEnergy twin = quantised_energy(m.account, Accounting::kTwin, m.prices, vocabulary);
+    const QuantisedEnergy needed = quantised_energy(m.account, Accounting::kNeeded, m.prices, vocabulary);
+    const double of_twin[] = {twin.computing, twin.with_local(), twin.with_sram(), twin.with_dram()};
+    const auto as_joules = [](double value, int) { return joules(value); };
+    print(fmt::format("(a), V = {}", vocabulary), twin, as_joules);
+    print(fmt::format("(c), V = {}", vocabulary), needed, as_joules);
+    print("times less", needed, [&](double value, int i) { return fmt::format("{:.2f}", of_twin[i] / value); });
+  }
+}
+
+void print_neurobench(const Measurement& m) {
+  const NeuroBenchFigures f = m.account.neurobench();
+  const auto per_token = [&](std::int64_t count) { return quantity(static_cast<double>(count) / m.tokens()); };
+  fmt::print("\nby NeuroBench's definitions (sizes other than 1 are multiplied), per {}:\n", m.unit);
+  fmt::print("footprint {} bytes, connection sparsity 0, activation sparsity {:.3f}\n",
+             quantity(static_cast<double>(m.footprint)), f.activation_sparsity);
+  fmt::print("synaptic operations: dense {}, effective MACs {}, effective ACs {};\nmembrane updates {}\n",
+             per_token(f.dense), per_token(f.effective_macs), per_token(f.effective_accumulates),
+             per_token(f.membrane_updates));
+}
+
 double characters_per_token(const Tokenizer& tokenizer, const std::vector<TokenId>& tokens) {
   std::int64_t characters = 0;
   for (const TokenId token : tokens) {
@@ -216,13 +282,19 @@ int run(const EnergyFlags& flags) {
   status.clear();
   std::optional<double> measured;
   if (before && after && *after > *before) measured = (*after - *before) / static_cast<double>(size);
-  const Measurement m = {std::move(account), std::move(prices), std::string(tokenizer->unit()),
-                         characters_per_token(*tokenizer, tokens), measured};
+  const Measurement m = {std::move(account),
+                         std::move(prices),
+                         std::string(tokenizer->unit()),
+                         characters_per_token(*tokenizer, tokens),
+                         measured,
+                         4 * ParameterLayout(model.config).parameter_count()};
   if (flags.json) {
     fmt::print("{}\n", json_text(to_json(m), 2));
     return 0;
   }
   print_table(m);
+  if (prices_integers(m)) print_quantised(m);
+  print_neurobench(m);
   if (flags.layers) print_layers(m);
   return 0;
 }

@@ -19,15 +19,17 @@ enum class EventKind : std::uint8_t {
 // Adds what [tokens, neurons] values did.
 void count(const float* values, std::int64_t tokens, std::int64_t neurons, EventKind kind, InputCount& count) {
   for (std::int64_t t = 0; t < tokens; ++t) {
-    count.last_active = count.last_events = 0;
+    count.last_active = count.last_events = count.last_larger = 0;
     for (std::int64_t i = 0; i < neurons; ++i) {
       const float value = values[t * neurons + i];
       count.last_active += value != 0.0f;
+      count.last_larger += value != 0.0f && std::fabs(value) != 1.0f;
       if (kind == EventKind::kSpikes) count.last_events += std::llround(std::fabs(value));
       if (kind == EventKind::kPayloads) count.last_events += value != 0.0f;
     }
     count.active += count.last_active;
     count.events += count.last_events;
+    count.larger += count.last_larger;
   }
 }
 
@@ -39,7 +41,9 @@ const float* floats_of(DType dtype, std::int64_t batch, const void* values) {
 }  // namespace
 
 ActivityCounter::ActivityCounter(const ModelConfig& config)
-    : neurons_(site_neurons(config)), sites_(neurons_.size()), hidden_(static_cast<std::size_t>(network_form(config).sparse_inputs)) {}
+    : neurons_(site_neurons(config)),
+      sites_(neurons_.size()),
+      hidden_(static_cast<std::size_t>(network_form(config).sparse_inputs)) {}
 
 void ActivityCounter::on_spikes(const SpikeRecord& record) {
   const auto site = static_cast<std::size_t>(record.site);
@@ -142,9 +146,39 @@ Cost EnergyAccount::total(Accounting accounting) const {
   return sum;
 }
 
-std::int64_t EnergyAccount::state_floats() const {
+NeuroBenchFigures EnergyAccount::neurobench() const {
+  NeuroBenchFigures figures;
+  for (const Product& p : form_.products) {
+    const Cost needed = cost(Accounting::kNeeded, p);
+    figures.dense += tokens_ * p.inputs * p.outputs;
+    if (p.site < 0) {
+      figures.effective_macs += needed.products.macs;
+      continue;
+    }
+    const InputCount& input = counter_.site(p.site);
+    const bool shifted = p.kind == InputKind::kShiftedSpikes;
+    const std::int64_t larger = shifted ? 2 * input.larger - input.last_larger : input.larger;
+    figures.effective_macs += larger * p.outputs;
+    figures.effective_accumulates += needed.weights - larger * p.outputs;
+  }
+  std::int64_t active = 0;
+  for (std::size_t i = 0; i < form_.sites.size(); ++i) {
+    active += counter_.site(static_cast<int>(i)).active;
+    figures.membrane_updates += tokens_ * form_.sites[i].neurons;
+  }
+  if (figures.membrane_updates == 0) return figures;
+  figures.activation_sparsity = 1.0 - static_cast<double>(active) / static_cast<double>(figures.membrane_updates);
+  return figures;
+}
+
+double EnergyAccount::active_inputs(Accounting accounting, const Product& p) const {
+  return static_cast<double>(cost(accounting, p).weights) / static_cast<double>(p.outputs);
+}
+
+std::int64_t EnergyAccount::state_floats(Accounting accounting) const {
   std::int64_t floats = 0;
-  RecurrentState(config_, 1).visit([&](const std::string&, const float*, std::int64_t n) { floats += n; });
+  RecurrentState(accounting == Accounting::kTwin ? twin_of(config_) : config_, 1)
+      .visit([&](const std::string&, const float*, std::int64_t n) { floats += n; });
   return floats;
 }
 

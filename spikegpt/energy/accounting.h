@@ -17,8 +17,10 @@ namespace spikegpt {
 struct InputCount {
   std::int64_t active = 0;       // times one of them was not zero
   std::int64_t events = 0;       // spikes: repeated and negative ones each; of payloads one, whatever their size
+  std::int64_t larger = 0;       // times one of them was neither zero nor 1 or -1
   std::int64_t last_active = 0;  // the same in the last token
   std::int64_t last_events = 0;
+  std::int64_t last_larger = 0;
 };
 
 // Watches passes of one sequence, chunk by chunk.
@@ -61,6 +63,16 @@ struct Cost {
 double energy(const Cost& cost, const PriceTable& prices);
 double weight_traffic(const Cost& cost, const PriceTable& prices);
 
+// Over a text, by the definitions of NeuroBench (Yik et al. 2025): an input of 1 or -1 is added, any other that is not
+// zero is multiplied, so that several spikes in one token count as a multiplication.
+struct NeuroBenchFigures {
+  std::int64_t dense = 0;  // synaptic operations if nothing were zero
+  std::int64_t effective_macs = 0;
+  std::int64_t effective_accumulates = 0;
+  std::int64_t membrane_updates = 0;
+  double activation_sparsity = 0.0;  // share of neurons that send nothing, mean over tokens
+};
+
 class EnergyAccount {
  public:
   // Runs the model over the text as one sequence with carried memory. `parameters` as in ParameterLayout. `progress`
@@ -72,15 +84,19 @@ class EnergyAccount {
   // Where its neurons are, as firing_rate(site) counts them.
   const std::vector<SpikeSite>& sites() const noexcept { return form_.sites; }
   std::int64_t tokens() const noexcept { return tokens_; }
+  const std::vector<Product>& products() const noexcept { return form_.products; }
   // Of the whole text.
   Cost cost(Accounting accounting, const Product& product) const;
   Cost layer(Accounting accounting, int layer) const;
   Cost total(Accounting accounting) const;
+  NeuroBenchFigures neurobench() const;
   // Events per neuron and token, at one site or in the mean.
   double firing_rate(int site) const;
   double firing_rate() const;
-  // Floats of memory read and written per token.
-  std::int64_t state_floats() const;
+  // Inputs of a product that were not zero, over the whole text; in the twin, and where they are dense, all.
+  double active_inputs(Accounting accounting, const Product& product) const;
+  // Floats of memory read and written per token, of the network or of its twin.
+  std::int64_t state_floats(Accounting accounting = Accounting::kNeeded) const;
 
  private:
   ModelConfig config_;

@@ -12,6 +12,7 @@
 #include "spikegpt/model/network.h"
 #include "spikegpt/model/parameters.h"
 #include "spikegpt/model/architecture.h"
+#include "spikegpt/energy/quantised.h"
 #include "tests/support/small_model.h"
 
 namespace spikegpt::test {
@@ -214,6 +215,69 @@ TEST(Energy, PayloadsAreMultiplied) {
   EXPECT_EQ(cost.products.macs, macs);
   EXPECT_EQ(cost.products.accumulates, accumulates);
   EXPECT_EQ(cost.weights, weights);
+}
+
+// Against sums over every weight, input and output.
+TEST(Energy, OfEightBitsIsPricedByTheCounts) {
+  for (const char* arch : {"event", "event_payload", "spikegpt"}) {
+    const Tiny model(tiny(arch));
+    const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+    const PriceTable floats = load_prices("45nm");
+    const QuantisedPrices prices = {.multiply = 3.0, .add = 1.0, .small_sram = 10.0, .large_sram = 100.0, .dram = 1e3};
+    const std::int64_t C = 12;
+    const std::int64_t matrices = 2 * 13 * C * C;
+    const QuantisedEnergy twin = quantised_energy(account, Accounting::kTwin, floats, 90, prices);
+    const double beside = energy(account.total(Accounting::kTwin).elementwise, floats) / 300.0;
+    const double weights = static_cast<double>(matrices + 90 * C);
+    EXPECT_NEAR(twin.computing, 4e-12 * weights + beside, 1e-6 * twin.computing) << arch;
+    EXPECT_NEAR(twin.weights_from_sram, 1e-10 * weights, 1e-6 * twin.weights_from_sram);
+    EXPECT_NEAR(twin.weights_from_dram, 10.0 * twin.weights_from_sram, 1e-6 * twin.weights_from_dram);
+    // Per block 4 + 6 times C inputs, 4 + 6 times C outputs (r, k, v, o, key, receptance, value); five states of C.
+    // Joined projections read their input once.
+    const std::int64_t inputs = std::string(arch) == "event_payload" ? 7 : 10;
+    const double state = 2.0 * 4.0 * 2 * 5 * C;
+    const double moved = state + static_cast<double>(2 * inputs * C + C) + 4.0 * (2 * 10 * C + 90);
+    EXPECT_NEAR(twin.local, 1e-11 * moved, 1e-6 * twin.local) << arch;
+
+    const QuantisedEnergy needed = quantised_energy(account, Accounting::kNeeded, floats, 9, prices);
+    const Cost cost = account.total(Accounting::kNeeded);
+    const double products =
+        4.0 * static_cast<double>(cost.products.macs) + static_cast<double>(cost.products.accumulates);
+    EXPECT_NEAR(needed.computing, 1e-12 * products / 300.0 + energy(cost.elementwise, floats) / 300.0,
+                1e-6 * needed.computing);
+    EXPECT_NEAR(needed.weights_from_sram, 1e-10 * static_cast<double>(cost.weights) / 300.0,
+                1e-6 * needed.weights_from_sram);
+  }
+}
+
+// NeuroBench's own definitions: an input of 1 or -1 is added, any other that is not zero is multiplied.
+TEST(Energy, NeuroBenchCountsByTheSizeOfInputs) {
+  const Tiny model(tiny("event_payload"));
+  const Recorder recorder = record(model);
+  const EnergyAccount account(model.config, model.parameters.data(), model.tokens);
+  const std::int64_t fed[] = {3 * 12, 12, 5 * 12, 12};
+  std::int64_t macs = 300 * 12 * 9;
+  std::int64_t accumulates = 0;
+  std::int64_t active = 0;
+  std::int64_t all = 0;
+  for (int site = 0; site < 8; ++site) {
+    for (const auto& row : recorder.sites.at(site)) {
+      for (const float value : row) {
+        const bool is_one = std::fabs(value) == 1.0f;
+        active += value != 0.0f;
+        ++all;
+        accumulates += is_one ? fed[site % 4] : 0;
+        macs += value != 0.0f && !is_one ? fed[site % 4] : 0;
+      }
+    }
+  }
+  const NeuroBenchFigures figures = account.neurobench();
+  EXPECT_EQ(figures.dense, 300 * (2 * 13 * 144 + 12 * 9));
+  EXPECT_EQ(figures.effective_macs, macs);
+  EXPECT_EQ(figures.effective_accumulates, accumulates);
+  EXPECT_GT(accumulates, 0);
+  EXPECT_NEAR(figures.activation_sparsity, 1.0 - static_cast<double>(active) / static_cast<double>(all), 1e-12);
+  EXPECT_EQ(figures.membrane_updates, all);
 }
 
 TEST(Energy, SilentNeuronsCostNothing) {
