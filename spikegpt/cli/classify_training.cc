@@ -92,7 +92,7 @@ class ClassifyTraining {
 
   int run() {
     Json results = earlier_results();
-    const FolderLock lock(flags_.folder);
+    FolderLock lock(flags_.folder);
     fmt::print("{} {} x {}, {} texts, {} classes, {}\n", config_.arch, config_.n_layer, config_.n_embd, train_.size(),
                all_.labels.size(), settings_.from.empty() ? "from scratch" : "from " + settings_.from);
     for (const std::uint64_t seed : flags_.seeds) {
@@ -103,11 +103,21 @@ class ClassifyTraining {
         write_text_atomically(flags_.folder / "results.json", json_text(results, 1) + "\n");
       }
     }
+    check_saved();
     summarise(results);
     return 0;
   }
 
  private:
+  // Somebody may have deleted the classifier while others were trained.
+  void check_saved() const {
+    for (const std::filesystem::path& file : saved_) {
+      if (std::filesystem::exists(file)) continue;
+      throw Error(ErrorKind::kIo, "{} was deleted meanwhile; the results are in {}", file.string(),
+                  (flags_.folder / "results.json").string());
+    }
+  }
+
   void add(LabelledSet& set, std::vector<std::size_t>& part) {
     if (all_.labels.empty()) all_.labels = set.labels;
     for (Example& example : set.examples) {
@@ -251,7 +261,7 @@ class ClassifyTraining {
     return classifier;
   }
 
-  Json run_one(std::uint64_t seed, int fold, const FolderLock& lock) {
+  Json run_one(std::uint64_t seed, int fold, FolderLock& lock) {
     const Split parts = split(fold);
     const auto classifier = make_classifier(seed, parts);
     const std::string name =
@@ -286,6 +296,10 @@ class ClassifyTraining {
     if (settings_.folds == 0 && seed == flags_.seeds.front()) {
       classifier->save(flags_.folder);
       tokenizer_->save(flags_.folder);
+      for (const char* file : {"config.json", "model.safetensors", "classifier.safetensors"}) {
+        saved_.push_back(flags_.folder / file);
+      }
+      if (const auto file = find_tokenizer(flags_.folder)) saved_.push_back(*file);
     }
     return json;
   }
@@ -317,6 +331,7 @@ class ClassifyTraining {
   ModelConfig config_;
   std::unique_ptr<Tokenizer> tokenizer_;
   EncodedSet encoded_;
+  std::vector<std::filesystem::path> saved_;
 };
 
 }  // namespace

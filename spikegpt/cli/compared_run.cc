@@ -133,6 +133,7 @@ bool train_compared(const ComparedRun& run) {
   RunSetup setup = make_run_setup(run.folder, settings, resume ? RunPurpose::kResume : RunPurpose::kNew);
   const TextCorpus corpus = setup.corpus;
   check_held_out(corpus);
+  setup.describe = [&] { save_description(run.folder, settings, *corpus.tokenizer, true); };
   TrainDisplay display(settings.model, settings.train, *corpus.tokenizer, "");
   TrainingRun training(std::move(setup), resume);
   save_description(run.folder, settings, *corpus.tokenizer, resume);

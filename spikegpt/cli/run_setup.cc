@@ -36,12 +36,12 @@ RunSetup make_run_setup(const std::filesystem::path& folder, TrainSettings& sett
   if (purpose == RunPurpose::kResume && train.precision == "bf16" && !can_multiply(GemmPrecision::kBf16)) {
     train.precision = "f32";
   }
-  return {folder, settings.model, train, std::move(corpus), settings.run.from};
+  return {folder, settings.model, train, std::move(corpus), settings.run.from, {}};
 }
 
 void save_description(const std::filesystem::path& folder, const TrainSettings& settings, const Tokenizer& tokenizer,
                       bool resume) {
-  if (!resume) tokenizer.save(folder);
+  if (!resume || !find_tokenizer(folder)) tokenizer.save(folder);
   save_settings(folder, settings);
 }
 

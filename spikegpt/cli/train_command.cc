@@ -89,8 +89,9 @@ int follow(const RunSetup& setup, Communicator& job) {
 }
 
 int lead(const TrainFlags& flags, const Input& input, Communicator* job) {
-  const RunSetup& setup = input.setup;
+  RunSetup setup = input.setup;
   const Tokenizer& tokenizer = *setup.corpus.tokenizer;
+  setup.describe = [&] { save_description(flags.out(), input.settings, tokenizer, true); };
   TrainDisplay display(setup.model, setup.train, tokenizer, flags.sample_prompt());
   TrainingRun run(setup, flags.resume(), job);
   save_description(flags.out(), input.settings, tokenizer, flags.resume());

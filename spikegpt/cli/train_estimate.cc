@@ -71,7 +71,7 @@ double evaluation_seconds(const RunSetup& setup, double step_seconds, double ste
 
 RunSetup timed_run(const RunSetup& setup, const Communicator* job) {
   constexpr std::size_t kSmall = std::size_t{64} << 20;  // bytes
-  RunSetup timed = {setup.folder, setup.model, setup.train, {}, {}};
+  RunSetup timed = {setup.folder, setup.model, setup.train, {}, {}, {}};
   ModelConfig& model = timed.model;
   if (Trainer::memory_needed(setup.model, setup.train, ranks_of(job)) > kSmall) {
     model.n_layer = 1;

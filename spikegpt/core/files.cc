@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -100,7 +101,28 @@ void write_and_rename(const std::filesystem::path& temporary, const std::filesys
   }
 }
 
+constexpr int kGrowing = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+
+// What an open file holds, though it may have no name any more.
+void copy_whole(int fd, const std::filesystem::path& path, FileWriter& writer) {
+  std::array<std::byte, 1 << 16> block;
+  for (off_t at = 0;;) {
+    const ssize_t count = pread(fd, block.data(), block.size(), at);
+    if (count < 0) throw Error(ErrorKind::kIo, "cannot read {}: {}", path.string(), system_message(errno));
+    if (count == 0) return;
+    writer.write(std::span(block).first(static_cast<std::size_t>(count)));
+    at += count;
+  }
+}
+
 }  // namespace
+
+bool is_still_at(int fd, const std::filesystem::path& path) {
+  struct stat opened = {};
+  struct stat named = {};
+  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const Descriptor file(open_for_reading(path));
@@ -180,13 +202,26 @@ void write_text_atomically(const std::filesystem::path& path, std::string_view t
 
 GrowingFile::GrowingFile(const std::filesystem::path& path) : path_(path) {
   const std::filesystem::path target = output_file(path);
-  fd_ = open(target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
+  fd_ = open(target.c_str(), kGrowing, 0644);
   if (fd_ < 0) throw Error(ErrorKind::kIo, "cannot write {}: {}", path.string(), system_message(errno));
+}
+
+void GrowingFile::find_again() {
+  if (is_still_at(fd_, path_)) return;
+  const std::filesystem::path target = output_file(path_);
+  const bool replaced = access(target.c_str(), F_OK) == 0;
+  if (!replaced) {
+    write_atomically(path_, [&](FileWriter& writer) { copy_whole(fd_, path_, writer); });
+  }
+  const int found = open(target.c_str(), kGrowing, 0644);
+  if (found < 0) throw Error(ErrorKind::kIo, "cannot write {}: {}", path_.string(), system_message(errno));
+  close(std::exchange(fd_, found));
 }
 
 GrowingFile::~GrowingFile() { close(fd_); }
 
 void GrowingFile::append(std::string_view record) {
+  find_again();
   const off_t before = lseek(fd_, 0, SEEK_END);
   const int failure = write_all(fd_, std::as_bytes(std::span(record)));
   if (failure == 0) return;

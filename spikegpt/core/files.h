@@ -53,7 +53,11 @@ std::filesystem::path output_file(const std::filesystem::path& path);
 void write_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write_content);
 void write_text_atomically(const std::filesystem::path& path, std::string_view text);
 
-// A file that grows by whole records while others read it. What it held before stays.
+// Whether what is open as `fd` still is what is at `path`: somebody may have deleted, moved or replaced it.
+bool is_still_at(int fd, const std::filesystem::path& path);
+
+// A file that grows by whole records while others read it. What it held before stays. When somebody deletes
+// or moves it, it is written again with all it held; where somebody put another in its place, that one grows.
 class GrowingFile {
  public:
   // Throws Error (kIo), as output_file.
@@ -66,6 +70,8 @@ class GrowingFile {
   void append(std::string_view record);
 
  private:
+  void find_again();
+
   std::filesystem::path path_;
   int fd_ = -1;
 };

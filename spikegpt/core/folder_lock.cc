@@ -9,8 +9,10 @@
 #include <cerrno>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "spikegpt/core/error.h"
+#include "spikegpt/core/files.h"
 #include "spikegpt/core/host_name.h"
 
 namespace spikegpt {
@@ -34,43 +36,43 @@ bool is_lock(int fd) {
   return status.st_size == 0 || owner_of(fd).starts_with("process ");
 }
 
-// Whether the open file or folder still is the one at `path`: somebody may have removed it in between.
-bool is_still_at(int fd, const std::filesystem::path& path) {
-  struct stat opened = {};
-  struct stat named = {};
-  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
-}
-
 }  // namespace
 
 FolderLock::FolderLock(const std::filesystem::path& folder) : folder_(folder), path_(folder / "lock") {
+  fd_ = take();
+  folder_fd_ =
+      open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // while it is open no other gets its number
+}
+
+int FolderLock::take() const {
   while (true) {
-    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-    if (fd_ < 0) {
+    const int fd = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+    if (fd < 0) {
       throw Error(ErrorKind::kIo, "cannot create {}: {}", path_.string(), std::generic_category().message(errno));
     }
-    if (!is_lock(fd_)) {
-      close(fd_);
+    if (!is_lock(fd)) {
+      close(fd);
       throw Error(ErrorKind::kInvalidArgument, "{} is no lock of a run: move it away, or choose another folder",
                   path_.string());
     }
-    const bool locked = flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    if (locked && is_still_at(fd_, path_)) break;
+    const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
     const int failure = errno;
-    const std::string owner = owner_of(fd_);
-    close(fd_);
+    if (locked && is_still_at(fd, path_)) {
+      const std::string name = own_name();
+      // Only for the message of those who are refused: the lock holds without it.
+      if (ftruncate(fd, 0) != 0 || pwrite(fd, name.data(), name.size(), 0) < 0) errno = 0;
+      return fd;
+    }
+    const std::string owner = owner_of(fd);
+    close(fd);
     if (locked) continue;
     if (failure == EWOULDBLOCK) {
-      throw Error(ErrorKind::kInvalidArgument, "{} is in use: {} trains there; wait for it, or choose another folder",
-                  folder.string(), owner);
+      throw Error(ErrorKind::kInvalidArgument,
+                  "{} is in use: {} trains there; wait for it, or choose another folder", folder_.string(),
+                  owner);
     }
     throw Error(ErrorKind::kIo, "cannot lock {}: {}", path_.string(), std::generic_category().message(failure));
   }
-  folder_fd_ = open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // while it is open no other gets its number
-  const std::string name = own_name();
-  // Only for the message of those who are refused: the lock holds without it.
-  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, name.data(), name.size(), 0) < 0) errno = 0;
 }
 
 FolderLock::~FolderLock() {
@@ -79,10 +81,12 @@ FolderLock::~FolderLock() {
   if (folder_fd_ >= 0) close(folder_fd_);
 }
 
-void FolderLock::check_folder() const {
-  if (folder_fd_ < 0 || is_still_at(folder_fd_, folder_)) return;
-  throw Error(ErrorKind::kIo, "{} was deleted, moved or replaced meanwhile; nothing more is written there",
-              folder_.string());
+void FolderLock::check_folder() {
+  if (folder_fd_ >= 0 && !is_still_at(folder_fd_, folder_)) {
+    throw Error(ErrorKind::kIo, "{} was deleted, moved or replaced meanwhile; nothing more is written there",
+                folder_.string());
+  }
+  if (!is_still_at(fd_, path_)) close(std::exchange(fd_, take()));
 }
 
 }  // namespace spikegpt

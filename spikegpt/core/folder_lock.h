@@ -15,11 +15,14 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
   ~FolderLock();
 
-  // Call before writing, so that a folder which was deleted is not begun anew with half of its content.
-  // Throws Error (kIo) when the folder is no longer where it was.
-  void check_folder() const;
+  // Call before writing, so that a folder which was deleted is not begun anew with half of its content, and
+  // that no other process writes there too: a lock that somebody deleted is made again. Throws Error: kIo
+  // when the folder is no longer where it was; as the constructor when another process has the folder now.
+  void check_folder();
 
  private:
+  int take() const;  // the open lock
+
   std::filesystem::path folder_;
   std::filesystem::path path_;
   int folder_fd_ = -1;

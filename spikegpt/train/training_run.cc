@@ -180,8 +180,10 @@ EvaluationResult TrainingRun::evaluate(TrainingObserver& observer) {
 
 void TrainingRun::keep_if_best(const EvaluationResult& result) {
   if (!setup_.train.keep_best || trainer_->steps_done() == 0) return;
-  if (state_.best_loss && result.loss >= *state_.best_loss) return;
   lock_->check_folder();
+  const bool has_best = std::filesystem::exists(setup_.folder / "best/model.safetensors");
+  if (state_.best_loss && !has_best) note("best/ has gone; the best of what follows is kept");
+  if (state_.best_loss && has_best && result.loss >= *state_.best_loss) return;
   state_.best_loss = result.loss;
   save_as_model(setup_.folder / "best");
   setup_.corpus.tokenizer->save(setup_.folder / "best");
@@ -191,16 +193,28 @@ void TrainingRun::save_as_model(const std::filesystem::path& folder) {
   save_model(folder, setup_.model, trainer_->model_parameters());
 }
 
+// Not when somebody has deleted what was saved.
+bool TrainingRun::is_saved() const {
+  if (saved_step_ != trainer_->steps_done()) return false;
+  const std::filesystem::path files[] = {checkpoint_, setup_.folder / "model.safetensors",
+                                         setup_.folder / "config.json"};
+  return std::all_of(std::begin(files), std::end(files), [](const std::filesystem::path& file) {
+    std::error_code unreadable;
+    return file.empty() || std::filesystem::exists(file, unreadable);
+  });
+}
+
 void TrainingRun::save(TrainingObserver& observer) {
-  if (saved_step_ == trainer_->steps_done()) return;
+  lock_->check_folder();
+  if (setup_.describe) setup_.describe();
+  if (is_saved()) return;
   state_.seconds = clock_->seconds();
   state_.skipped_steps = trainer_->skipped_steps();
-  lock_->check_folder();
-  const auto path = save_checkpoint(setup_.folder, *trainer_, state_, setup_.train.keep);
+  checkpoint_ = save_checkpoint(setup_.folder, *trainer_, state_, setup_.train.keep);
   save_as_model(setup_.folder);
   lock_->check_folder();
   saved_step_ = trainer_->steps_done();
-  observer.on_checkpoint(path);
+  observer.on_checkpoint(checkpoint_);
 }
 
 void TrainingRun::step(TrainingObserver& observer) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -51,6 +52,8 @@ struct RunSetup {
   TrainConfig train;
   TextCorpus corpus;
   std::filesystem::path from;  // folder of the model to start from; empty = fresh weights
+  // Writes what else a folder of a run holds, its settings say; called with every save. May be empty.
+  std::function<void()> describe;
 };
 
 // The batches of a run. The corpus must outlive them.
@@ -64,8 +67,9 @@ class TrainingRun {
   TrainingRun(RunSetup setup, bool resume, Communicator* communicator = nullptr);
   ~TrainingRun();
 
-  // Trains until the end or until `stop` becomes true; saves either way. Throws Error; what was saved before stays.
-  // When the folder has gone meanwhile, that is what the Error says.
+  // Trains until the end or until `stop` becomes true; saves either way. Throws Error; what was saved before
+  // stays. When the folder has gone meanwhile, that is what the Error says; single files that somebody
+  // deleted are written again.
   RunOutcome run(const std::atomic<bool>& stop, TrainingObserver& observer);
 
   Trainer& trainer() noexcept { return *trainer_; }
@@ -81,6 +85,7 @@ class TrainingRun {
   void keep_if_best(const EvaluationResult& result);
   void save(TrainingObserver& observer);
   void save_as_model(const std::filesystem::path& folder);
+  bool is_saved() const;
   bool finished() const;
   double fraction() const;
   RunOutcome train(const std::atomic<bool>& stop, TrainingObserver& observer);
@@ -96,6 +101,7 @@ class TrainingRun {
   std::unique_ptr<class MetricsLog> metrics_;
   std::vector<std::string> notes_;  // not told yet
   std::int64_t saved_step_ = -1;
+  std::filesystem::path checkpoint_;  // of that step, when this process wrote it
 };
 
 }  // namespace spikegpt

@@ -245,6 +245,26 @@ TEST(GrowingFile, GrowsByWholeRecords) {
   EXPECT_EQ(read_text(folder / "log"), "before\none\ntwo\n");
 }
 
+TEST(GrowingFile, WhatWasDeletedOrMovedIsWrittenAgain) {
+  const TemporaryDirectory folder;
+  put(folder / "log", "before\n");
+  GrowingFile file(folder / "log");
+  file.append("one\n");
+  std::filesystem::remove(folder / "log");
+  file.append("two\n");
+  EXPECT_EQ(read_text(folder / "log"), "before\none\ntwo\n");
+  std::filesystem::rename(folder / "log", folder / "away");
+  file.append("three\n");
+  EXPECT_EQ(read_text(folder / "log"), "before\none\ntwo\nthree\n");
+  EXPECT_EQ(read_text(folder / "away"), "before\none\ntwo\n");
+  put(folder / "log", "another\n");  // as editors do: a new file under the old name
+  file.append("four\n");
+  EXPECT_EQ(read_text(folder / "log"), "another\nfour\n");
+  std::filesystem::remove(folder / "log");
+  std::filesystem::create_directory(folder / "log");
+  expect_error(ErrorKind::kIo, {"log", "a folder"}, [&] { file.append("five\n"); });
+}
+
 TEST(MakeFolder, MakesParentsAndIsContentWithWhatIsThere) {
   const TemporaryDirectory folder;
   make_folder(folder / "a/b/c");

@@ -138,6 +138,84 @@ TEST_F(OutputsTest, ARunWhoseFolderIsDeletedSaysSo) {
   EXPECT_FALSE(std::filesystem::exists(at("model")));
 }
 
+// Single files that somebody deletes during training are written again, with all they held.
+TEST_F(OutputsTest, FilesDeletedDuringTrainingAreWrittenAgain) {
+  RunningProgram program(
+      train_args("model", {"--steps", "1000000", "--eval-every", "5", "--save-every", "5"}), here());
+  const char* files[] = {
+      "metrics.jsonl",          "config.json",      "train.json", "vocab.json", "model.safetensors",
+      "best/model.safetensors", "best/config.json", "lock"};
+  for (const char* name : files) ASSERT_TRUE(wait_for(std::string("model/") + name)) << name;
+  for (const char* name : files) {
+    std::filesystem::remove(at(std::string("model/") + name));
+    EXPECT_TRUE(wait_for(std::string("model/") + name)) << name;
+  }
+  std::filesystem::remove_all(at("model/checkpoints"));
+  EXPECT_TRUE(wait_for("model/checkpoints"));
+  for (const auto& entry : std::filesystem::directory_iterator(at("model"))) {
+    if (entry.path().filename().string().starts_with("events.out")) std::filesystem::remove(entry.path());
+  }
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  EXPECT_EQ(result.status, 130) << result.err;
+  std::int64_t step = 0;
+  for (const Json& line : metrics("model")) {
+    if (!line.contains("loss")) continue;
+    EXPECT_EQ(line.at("step").get<std::int64_t>(), ++step);
+  }
+  EXPECT_GT(step, 5);
+  EXPECT_TRUE(std::filesystem::exists(at("model/checkpoints") / fmt::format("step-{:09}.safetensors", step)));
+  expect_success(run({"generate", "model", "--prompt", "the", "--tokens", "3"}));
+  expect_success(run({"train", "--out", "model", "--resume", "--steps", std::to_string(step + 2)}));
+}
+
+// Also when nothing is saved between the deletion and the end.
+TEST_F(OutputsTest, FilesDeletedBeforeTheEndAreWrittenAgain) {
+  RunningProgram program(
+      train_args("model", {"--steps", "1000000", "--eval-every", "0", "--save-every", "0"}), here());
+  for (const char* name : {"metrics.jsonl", "train.json", "vocab.json", "lock"}) {
+    ASSERT_TRUE(wait_for(std::string("model/") + name)) << name;
+  }
+  for (const char* name : {"metrics.jsonl", "train.json", "vocab.json"}) {
+    std::filesystem::remove(at(std::string("model/") + name));
+  }
+  program.send(SIGTERM);
+  program.wait();
+  for (const char* name : {"metrics.jsonl", "train.json", "vocab.json", "config.json", "model.safetensors"}) {
+    EXPECT_TRUE(std::filesystem::exists(at(std::string("model/") + name))) << name;
+  }
+  expect_success(run({"generate", "model", "--prompt", "the", "--tokens", "3"}));
+}
+
+TEST_F(OutputsTest, ADeletedLockLetsNobodyElseIn) {
+  RunningProgram program(
+      train_args("model", {"--steps", "1000000", "--eval-every", "0", "--save-every", "5"}), here());
+  ASSERT_TRUE(wait_for("model/checkpoints"));
+  std::filesystem::remove(at("model/lock"));
+  ASSERT_TRUE(wait_for("model/lock"));
+  expect_refused(run({"train", "--out", "model", "--resume"}), 1, {"model is in use"});
+  program.send(SIGINT);
+  EXPECT_EQ(program.wait().status, 130);
+}
+
+TEST_F(OutputsTest, AClassifierDeletedWhileOthersAreTrainedIsSaidToBeGone) {
+  std::string labelled;
+  for (int i = 0; i < 40; ++i)
+    labelled += i % 2 == 0 ? "good the cat sat on a mat\n" : "bad the dog ran to see\n";
+  write("labelled.txt", labelled);
+  RunningProgram program(
+      {"classify",  "train", "judge",    "--data", "labelled.txt", "--n-layer", "1", "--n-embd", "16",
+       "--ctx-len", "16",    "--epochs", "3",      "--seeds",      "1",         "2", "3",        "4",
+       "5",         "6",     "7",        "8"},
+      here());
+  ASSERT_TRUE(wait_for("judge/results.json"));
+  std::filesystem::remove(at("judge/classifier.safetensors"));
+  const ProgramResult result = program.wait();
+  EXPECT_EQ(result.status, 1) << result.err;
+  expect_words(result.err, {"judge/classifier.safetensors was deleted meanwhile"});
+  EXPECT_EQ(Json::parse(read("judge/results.json")).at("runs").size(), 8u);
+}
+
 TEST_F(OutputsTest, TrainingGoesOnWhenNobodyReadsItsOutput) {
   const std::string flags =
       "train --data text.txt --n-layer 1 --n-embd 16 --ctx-len 16 --batch-size 2 --sample-tokens 0 --steps 30 "
