@@ -46,7 +46,7 @@ struct ClassifySettings {
     visitor("grad_clip", self.grad_clip, "largest norm of the gradient; 0 = no clipping");
     visitor("rate_weight", self.rate_weight, "price of firing: added to the loss for a mean firing rate of 1");
     visitor("rate_target", self.rate_target, "firing rate below which it costs nothing");
-    visitor("patience", self.patience, "stop after so many epochs without a better --dev score; 0 = never");
+    visitor("patience", self.patience, "stop after so many epochs that are not better on --dev; 0 = never");
     visitor("folds", self.folds, "cross-validation over --data in so many folds; 0 = none");
     visitor("only_folds", self.only_folds, "of the folds only the first so many; 0 = all");
     visitor("dev_fraction", self.dev_fraction,
@@ -63,7 +63,7 @@ struct ClassifyFlags {
     app.add("what", what, "train, eval or predict").required().one_of({"train", "eval", "predict"});
     app.add("model", folder, "folder of the classifier: made by train, used by eval and predict").required();
     app.add("--data", data, "labelled texts; for predict one text a line, - = standard input").required();
-    app.add("--dev", dev, "labelled texts that choose the best epoch");
+    app.add("--dev", dev, "labelled texts that choose the epoch: most right, then lowest loss");
     app.add("--test", test, "labelled texts to report on");
     app.add("--seeds", seeds, "one run for each").show_default();
     app.add_switch("--json", json, "eval: print one JSON object");

@@ -1,6 +1,8 @@
 #include "spikegpt/train/classifier_training.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <random>
 
 #include "spikegpt/core/random.h"
@@ -22,6 +24,13 @@ ClassifierBatch make_batch(const EncodedSet& set, std::span<const std::size_t> w
     batch.labels.push_back(set.labels[which[b]]);
   }
   return batch;
+}
+
+double negative_log_probability(std::span<const float> logits, std::size_t label) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return std::log(sum) + largest - static_cast<double>(logits[label]);
 }
 
 }  // namespace
@@ -110,17 +119,24 @@ Scores score(Classifier& classifier, const EncodedSet& set, std::span<const std:
     for (std::size_t b = 0; b < batch.labels.size(); ++b) {
       const auto row = logits.subspan(b * K, K);
       const auto predicted = static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-      ++scores.confusion[static_cast<std::size_t>(batch.labels[b])][predicted];
+      const auto label = static_cast<std::size_t>(batch.labels[b]);
+      ++scores.confusion[label][predicted];
+      scores.loss += negative_log_probability(row, label) / static_cast<double>(which.size());
     }
   }
   return scores;
+}
+
+bool is_better(const Scores& a, const Scores& b) {
+  if (a.accuracy() != b.accuracy()) return a.accuracy() > b.accuracy();
+  return a.loss < b.loss;
 }
 
 int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train,
         std::span<const std::size_t> dev, const FitOptions& options, const FitObserver& observer) {
   std::vector<float> best;
   std::vector<float> best_head;
-  double best_accuracy = -1.0;
+  std::optional<Scores> best_scores;
   int best_epoch = options.epochs;
   for (int epoch = 1; epoch <= options.epochs; ++epoch) {
     const auto batches =
@@ -133,8 +149,8 @@ int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size
     const Scores scores = score(classifier, set, dev, options.batch_size);
     if (observer.on_epoch) observer.on_epoch(epoch, loss / static_cast<double>(batches.size()), scores);
     if (dev.empty()) continue;
-    if (scores.accuracy() > best_accuracy) {
-      best_accuracy = scores.accuracy();
+    if (!best_scores || is_better(scores, *best_scores)) {
+      best_scores = scores;
       best_epoch = epoch;
       best.assign(classifier.parameters().begin(), classifier.parameters().end());
       best_head.assign(classifier.head().begin(), classifier.head().end());

@@ -31,6 +31,7 @@ std::vector<ClassifierBatch> make_batches(const EncodedSet& set, std::span<const
 
 struct Scores {
   std::vector<std::vector<std::int64_t>> confusion;  // [label][predicted]
+  double loss = 0.0;                                 // mean -ln of the probability of the true label [nats]
   double accuracy() const;
   // Mean over the classes of 2 TP / (2 TP + FP + FN); a class that is neither there nor predicted counts 0.
   double macro_f1() const;
@@ -38,11 +39,15 @@ struct Scores {
 
 Scores score(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> which, std::size_t batch_size);
 
+// Whether `a` is to be kept rather than `b`: more are right or, when as many are, it is surer of the right
+// ones.
+bool is_better(const Scores& a, const Scores& b);
+
 struct FitOptions {
   int epochs = 20;
   std::size_t batch_size = 32;
   double lr = 1e-4;
-  int patience = 0;  // epochs without a better score on the development set before it stops; 0 = never
+  int patience = 0;  // epochs that are not better on the development set before it stops; 0 = never
   std::uint64_t seed = 1;
 };
 
@@ -59,8 +64,8 @@ struct FitObserver {
   std::function<void(int epoch, double loss, const Scores& dev)> on_epoch;
 };
 
-// Trains on `train`; the weights of the epoch that was most accurate on `dev` are kept, or the last where `dev` is
-// empty. Returns that epoch.
+// Trains on `train`; the weights of the epoch that is best on `dev` (is_better) are kept, or the last where
+// `dev` is empty. Returns that epoch.
 int fit(Classifier& classifier, const EncodedSet& set, std::span<const std::size_t> train,
         std::span<const std::size_t> dev, const FitOptions& options, const FitObserver& observer);
 

@@ -181,6 +181,54 @@ TEST(Batches, EveryTextIsInExactlyOne) {
   }
 }
 
+// Of epochs with as many right answers the surest is kept.
+TEST(Fit, OfEpochsThatAreRightAsOftenTheSurestIsKept) {
+  const EncodedSet set = texts(80);
+  std::vector<std::size_t> train;
+  std::vector<std::size_t> dev;
+  for (std::size_t i = 0; i < 80; ++i) (i < 60 ? train : dev).push_back(i);
+  const auto classifier = make(small("rwkv"), Pooling::kMean, {"a", "b"});
+  std::vector<Scores> seen;
+  FitObserver observer;
+  observer.on_epoch = [&](int, double, const Scores& scores) { seen.push_back(scores); };
+  const int kept = fit(*classifier, set, train, dev, {25, 8, 0.01, 0, 1}, observer);
+  ASSERT_EQ(seen.size(), 25u);
+  std::size_t best = 0;
+  std::size_t first = 0;  // of those that are right most often
+  for (std::size_t i = 1; i < seen.size(); ++i) {
+    const double gain = seen[i].accuracy() - seen[best].accuracy();
+    if (gain > 0.0) first = i;
+    if (gain > 0.0 || (gain == 0.0 && seen[i].loss < seen[best].loss)) best = i;
+  }
+  ASSERT_NE(first, best) << "no two epochs are right as often: the test shows nothing";
+  EXPECT_EQ(kept, static_cast<int>(best) + 1);
+  EXPECT_DOUBLE_EQ(score(*classifier, set, dev, 8).loss, seen[best].loss) << "and its weights are there";
+}
+
+TEST(Scores, TheLossIsThatOfTheTrueLabels) {
+  const EncodedSet set = texts(10);
+  const auto classifier = make(small("rwkv"), Pooling::kMean, {"a", "b"});
+  double loss = 0.0;
+  for (const ClassifierBatch& batch : make_batches(set, all_of(set), 1, 0)) {
+    const std::span<const float> logits = classifier->logits(batch);
+    const auto label = static_cast<std::size_t>(batch.labels[0]);
+    loss +=
+        std::log(1.0 + std::exp(static_cast<double>(logits[1 - label]) - static_cast<double>(logits[label])));
+  }
+  EXPECT_NEAR(score(*classifier, set, all_of(set), 4).loss, loss / 10.0, 1e-6);
+}
+
+TEST(Scores, TheBetterIsRightMoreOftenThenSurer) {
+  const Scores sure = {{{3, 1}, {1, 3}}, 0.4};
+  const Scores unsure = {{{3, 1}, {1, 3}}, 0.5};
+  const Scores right = {{{4, 0}, {1, 3}}, 0.9};
+  EXPECT_TRUE(is_better(sure, unsure));
+  EXPECT_FALSE(is_better(unsure, sure));
+  EXPECT_FALSE(is_better(sure, sure));
+  EXPECT_TRUE(is_better(right, sure));
+  EXPECT_FALSE(is_better(sure, right));
+}
+
 TEST(Scores, ByHand) {
   Scores scores;
   scores.confusion = {{3, 1, 0}, {2, 4, 0}, {0, 0, 0}};
