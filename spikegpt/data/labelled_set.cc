@@ -18,7 +18,17 @@
 namespace spikegpt {
 namespace {
 
-std::vector<LabelledRow> read_plain(const std::filesystem::path& path, std::string_view text) {
+// A label, blanks and the text. Flags may say so, which makes sure that the first line holds no names.
+std::vector<LabelledRow> read_plain(const std::filesystem::path& path, std::string_view text,
+                                    const LabelledColumns& columns) {
+  const bool is_said = columns.label == "1" && columns.text == "2";
+  if (!is_said && !(columns.label.empty() && columns.text.empty())) {
+    throw Error(
+        ErrorKind::kInvalidArgument,
+        "{}: a file of labels and texts without columns; --label-column and --text-column are for .csv, .tsv "
+        "and .jsonl",
+        path.string());
+  }
   std::vector<LabelledRow> rows;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     if (is_blank(line)) return;
@@ -27,6 +37,7 @@ std::vector<LabelledRow> read_plain(const std::filesystem::path& path, std::stri
     if (end == std::string_view::npos) refuse(path, number, "expected a label, a space or tab, and a text");
     rows.push_back({std::string(line.substr(0, end)), std::string(trimmed(line.substr(end))), number});
   });
+  if (!is_said) refuse_unknown_names(path, rows);
   return rows;
 }
 
@@ -96,9 +107,10 @@ LabelledSet read_labelled(const std::filesystem::path& path, const LabelledColum
   }
   const std::string ending = path.extension().string();
   const bool table = ending == ".csv" || ending == ".tsv";
-  std::vector<LabelledRow> rows = ending == ".jsonl" || ending == ".json" ? read_json_lines(path, text, columns)
-                                  : table                                 ? read_labelled_table(path, text, columns)
-                                                                          : read_plain(path, text);
+  std::vector<LabelledRow> rows = ending == ".jsonl" || ending == ".json"
+                                      ? read_json_lines(path, text, columns)
+                                  : table ? read_labelled_table(path, text, columns)
+                                          : read_plain(path, text, columns);
   if (rows.empty()) throw Error(ErrorKind::kCorruptFile, "{} has no labelled text", path.string());
   LabelledSet set;
   for (LabelledRow& row : rows) {

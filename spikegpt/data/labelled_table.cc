@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <optional>
 
 #include "spikegpt/core/error.h"
@@ -131,6 +132,7 @@ struct Places {
   std::size_t text = 1;
   std::size_t width = 2;
   bool has_names = false;  // the first row holds names, no text
+  bool is_said = false;    // by flags, so that the first row is a text for sure
 };
 
 // Where the flags or a first line with names say; without either two columns, label first.
@@ -146,7 +148,7 @@ Places places_of(const std::filesystem::path& path, const Cells& first, std::siz
     if (std::max(*label_number, *text_number) > first.size()) {
       refuse(path, line, fmt::format("there is no column {}", std::max(*label_number, *text_number)));
     }
-    return {*label_number - 1, *text_number - 1, first.size(), false};
+    return {*label_number - 1, *text_number - 1, first.size(), false, true};
   }
   if (!columns.label.empty() || !columns.text.empty()) {
     refuse(path, line,
@@ -156,14 +158,61 @@ Places places_of(const std::filesystem::path& path, const Cells& first, std::siz
   if (first.size() < 2) refuse(path, line, "expected at least two columns");
   if (first.size() > 2) {
     refuse(path, line,
-           fmt::format("{} columns, and no names label and text in the first line: say which they are with "
-                       "--label-column and --text-column (a name, or a number from 1)",
-                       first.size()));
+           fmt::format(
+               "{} columns, and no names label and text among: {}; say which they are with --label-column "
+               "and --text-column (a name, or a number from 1)",
+               first.size(), fmt::join(first, ", ")));
   }
   return places;
 }
 
+bool could_be_name(std::string_view cell) {
+  constexpr std::size_t kLongest = 40;
+  cell = trimmed(cell);
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           static_cast<unsigned char>(c) >= 0x80;
+  };
+  if (cell.empty() || cell.size() > kLongest || !is_letter(cell.front())) return false;
+  return std::all_of(cell.begin(), cell.end(),
+                     [&](char c) {
+                       return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ' ';
+                     }) &&
+         std::count(cell.begin(), cell.end(), ' ') <= 1;
+}
+
+bool is_number(std::string_view cell) {
+  double value = 0.0;
+  const auto [end, failure] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  return failure == std::errc() && end == cell.data() + cell.size();
+}
+
 }  // namespace
+
+void refuse_unknown_names(const std::filesystem::path& path, std::span<const LabelledRow> rows) {
+  if (rows.size() < 3) return;
+  const LabelledRow& first = rows.front();
+  const auto others = rows.subspan(1);
+  if (!could_be_name(first.label) || !could_be_name(first.text)) return;
+  std::map<std::string_view, int> count;
+  for (const LabelledRow& row : others) ++count[row.label];
+  if (count.contains(first.label)) return;
+  const auto all_others = [&](auto&& has) { return std::all_of(others.begin(), others.end(), has); };
+  const bool known = is_among(first.label, kLabelNames) || is_among(first.label, kTextNames) ||
+                     is_among(trimmed(first.text), kLabelNames) || is_among(trimmed(first.text), kTextNames);
+  const bool different =
+      all_others([&](const LabelledRow& row) { return count[row.label] > 1; }) ||
+      all_others([](const LabelledRow& row) { return is_number(row.label); }) ||
+      all_others([](const LabelledRow& row) { return is_number(trimmed(row.text)); }) ||
+      all_others([](const LabelledRow& row) { return row.text.find(' ') != std::string::npos; });
+  if (!known && !different) return;
+  refuse(
+      path, first.line,
+      fmt::format("\"{}\" and \"{}\" look like names of columns, and are not known: say which is which with "
+                  "--label-column and --text-column, or that they are no names with --label-column 1 "
+                  "--text-column 2",
+                  first.label, trimmed(first.text)));
+}
 
 std::vector<LabelledRow> read_labelled_table(const std::filesystem::path& path, std::string_view text,
                                              const LabelledColumns& columns) {
@@ -191,6 +240,7 @@ std::vector<LabelledRow> read_labelled_table(const std::filesystem::path& path, 
     if (std::max(places->label, places->text) >= cells.size()) refuse(path, line, "fewer columns than the first line");
     rows.push_back({std::string(trimmed(cells[places->label])), cells[places->text], line});
   }
+  if (places && !places->has_names && !places->is_said) refuse_unknown_names(path, rows);
   return rows;
 }
 

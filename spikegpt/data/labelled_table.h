@@ -29,6 +29,11 @@ inline constexpr std::array<std::string_view, 8> kTextNames = {"text",    "texts
 std::vector<LabelledRow> read_labelled_table(const std::filesystem::path& path, std::string_view text,
                                              const LabelledColumns& columns);
 
+// Throws Error (kCorruptFile) when the first row of a table without known names looks like names that are not
+// known, which would be learned from as a text: both cells are words that could be names, no other row has
+// that label, and the other rows look different.
+void refuse_unknown_names(const std::filesystem::path& path, std::span<const LabelledRow> rows);
+
 // For readers of labelled texts.
 [[noreturn]] void refuse(const std::filesystem::path& path, std::size_t line, std::string_view fault);
 std::string_view trimmed(std::string_view text);

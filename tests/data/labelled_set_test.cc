@@ -104,6 +104,48 @@ TEST_F(LabelledSetTest, NamesOfColumnsInAnyCaseAndOfAnyKind) {
   EXPECT_EQ(json.examples[1].text, "fine");
 }
 
+// A first line of names that are not known is no example to learn from.
+TEST_F(LabelledSetTest, UnknownNamesOfColumnsAreNotTakenForAText) {
+  const std::pair<const char*, const char*> tables[] = {
+      {"a.csv", "mood,remark\npos,a fine film\nneg,a dull film\n"},
+      {"a.csv", "Mood,Remark\r\npos,fine\r\nneg,dull\r\npos,good\r\nneg,bad\r\n"},
+      {"a.tsv", "stars\twords\n1\tdull\n5\tfine\n2\tso\n"},
+      {"a.csv", "label,remark\npos,fine\nneg,dull\n"},
+      {"a.csv", "mood;text\npos;fine\nneg;dull\n"},
+      {"a.csv", "review text,star rating\na fine film,5\na dull film,1\na good film,5\n"},
+      {"a.txt", "mood remark\npos a fine film\nneg a dull film\n"},
+      {"a.txt", "label\ttext\n0\tdull\n1\tfine\n"},
+      {"a.txt", "\xC3\xA9tiquette texte\n0 un film\n1 un beau film\n"}};
+  for (const auto& [name, content] : tables) {
+    SCOPED_TRACE(content);
+    expect_refused(name, content, "line 1: ");
+    expect_refused(name, content, "look like names of columns");
+    expect_refused(name, content, "--label-column and --text-column");
+  }
+  expect_refused("a.csv", "mood,remark\npos,a fine film\nneg,a dull film\n", "\"mood\" and \"remark\"");
+  const auto sized = [&](const char* name, const std::string& content, const LabelledColumns& columns) {
+    std::ofstream(folder_.path() / name, std::ios::binary) << content;
+    return read_labelled(folder_.path() / name, columns).examples.size();
+  };
+  const std::string table = "mood,remark\npos,a fine film\nneg,a dull film\n";
+  EXPECT_EQ(sized("a.csv", table, {"mood", "remark"}), 2u);
+  EXPECT_EQ(sized("a.csv", table, {"1", "2"}), 3u) << "the user says that it is a text";
+  EXPECT_EQ(sized("a.txt", "mood remark\npos a fine film\nneg a dull film\n", {"1", "2"}), 3u);
+  EXPECT_THROW(sized("a.txt", "pos a fine film\n", {"mood", "remark"}), Error);
+}
+
+TEST_F(LabelledSetTest, TablesWithoutNamesKeepTheirFirstText) {
+  const std::pair<const char*, const char*> tables[] = {
+      {"a.csv", "pos,good\nneg,bad\nmixed,so so\n"},
+      {"a.csv", "pos,good\nneg,a dull film\npos,a fine film\n"},
+      {"a.csv", "pos,Great!\nneg,a dull film\nneg,a long film\n"},
+      {"a.csv", "1,good\n0,a dull film\n0,a long film\n"},
+      {"a.tsv", "pos\ta fine old film\nneg\tdull\nneg\tbad\n"},
+      {"a.txt", "pos good\nneg bad\nmixed so so\n"},
+      {"a.csv", "class,good\nclass,bad\npupil,so\n"}};
+  for (const auto& [name, content] : tables) EXPECT_EQ(read(name, content).examples.size(), 3u) << content;
+}
+
 TEST_F(LabelledSetTest, TablesOfSpreadsheets) {
   const LabelledSet german = read("a.csv", "label;text\r\npos;gut, sehr\r\nneg;\"schlecht; leider\"\r\n");
   EXPECT_EQ(german.examples[0].text, "gut, sehr");
