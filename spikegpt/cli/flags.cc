@@ -68,7 +68,7 @@ Flag add_numbers(CLI::App& app, const std::string& name, std::vector<Number>& va
         return true;
       },
       help);
-  option->type_name("INT")->expected(1, CLI::detail::expected_max_vector_size);
+  option->type_name("INT")->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
   option->default_function([&values] { return fmt::format("{}", fmt::join(values, ",")); });
   return Flag(option);
 }
@@ -113,10 +113,6 @@ Flag& Flag::optional_value(const std::string& without_value) {
 }
 Flag& Flag::group(const std::string& title) {
   option_->group(title);
-  return *this;
-}
-Flag& Flag::type_name(const std::string& name) {
-  option_->type_name(name);
   return *this;
 }
 bool Flag::given() const { return option_->count() > 0; }

@@ -35,7 +35,6 @@ class Flag {
   Flag& separated_by(char delimiter);                      // several values in one word
   Flag& optional_value(const std::string& without_value);  // what the flag means when no value follows
   Flag& group(const std::string& title);
-  Flag& type_name(const std::string& name);
   // Whether it was given.
   bool given() const;
 

@@ -7,11 +7,14 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "spikegpt/cli/command.h"
+#include "spikegpt/cli/help_text.h"
 #include "spikegpt/core/error.h"
 #include "spikegpt/core/signals.h"
 #include "spikegpt/kernels/simd.h"
@@ -66,12 +69,21 @@ std::string usage_message(const std::string& fault, std::string_view first) {
   return fmt::format("unknown command \"{}\"; expected {} (see spikegpt --help)", first, names);
 }
 
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return spikegpt::cli::wrapped(CLI::Formatter::make_help(app, std::move(name), mode));
+  }
+};
+
 int report_lost_output() { return report("cannot write to standard output: is the disk full?", kFailure); }
 
 int run(int argc, char** argv) {
   CLI::App app(kAbout, "spikegpt");
   app.require_subcommand(1);
-  app.get_formatter()->column_width(36);
+  const auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(spikegpt::cli::kHelpColumn);
+  app.formatter(formatter);
   app.set_version_flag("--version", "spikegpt 0.1.0");
   std::function<int()> chosen;
   for (const Command& command : kCommands) {
@@ -101,6 +113,8 @@ int run(int argc, char** argv) {
 void limit_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "2000", 1);
+  // A handler that a preloaded library installed is gone until that library is loaded again; its timer goes on.
+  const spikegpt::BlockedSignals none_meanwhile;
   execv("/proc/self/exe", argv);  // returns only if it failed; all works without
 }
 
