@@ -6,6 +6,7 @@
 
 #include "spikegpt/core/files.h"
 #include "tests/support/shared_data.h"
+#include "tests/text/small_bpe.h"
 #include "tests/text/expect_error.h"
 
 namespace spikegpt {
@@ -183,6 +184,24 @@ TEST_F(TextCorpusTest, TheFirstTokensOfALongFileNeedOnlyItsStart) {
   }
   const auto bytes = make_tokenizer("bytes", "");
   EXPECT_EQ(encode_text_file(path, *bytes, 1000).tokens->size(), 1000);
+}
+
+// Byte pairs too, whose tokens are not counted in bytes or characters.
+TEST_F(TextCorpusTest, TheFirstTokensOfALongFileInBytePairs) {
+  write("tokenizer.json", small_bpe({"t h", "th e", "\u0120 a", "a a"}).dump());
+  const auto pairs = load_tokenizer(folder_ / "tokenizer.json");
+  std::string start;
+  while (start.size() < 60000) start += "the aa the, then\naaa   caf\xC3\xA9 the\r\n";
+  const auto path = write("long.txt", start);
+  const auto all = encode_text_file(path, *pairs);
+  std::filesystem::resize_file(path, std::uintmax_t{1} << 33);
+  for (const std::int64_t count : {2, 3, 17, 1000, 3001}) {
+    const EncodedFile first = encode_text_file(path, *pairs, count);
+    ASSERT_EQ(first.tokens->size(), count);
+    std::vector<TokenId> expected(static_cast<std::size_t>(count));
+    all.tokens->read(0, expected);
+    EXPECT_EQ(all_of(first.tokens), expected);
+  }
 }
 
 TEST_F(TextCorpusTest, TheFirstTokensOfSeveralDocuments) {

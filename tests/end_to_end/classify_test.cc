@@ -79,6 +79,65 @@ TEST_F(ClassifyTest, FoldsResumeAndUsePreTrainedModels) {
   expect_refused(folds({"--lr", "0.5"}), 1, {"cv/results.json", "settings", "another folder"});
 }
 
+// Divisions of the texts that cannot be made are refused before anything is trained, and nothing is left behind.
+TEST_F(ClassifyTest, ImpossibleFoldsFractionsAndSeedsAreRefused) {
+  write("train.txt", sentences(30, 1));
+  const auto refuses = [&](int status, const Args& more, const std::vector<std::string_view>& words) {
+    SCOPED_TRACE(testing::PrintToString(more));
+    expect_refused(run(train("m", more)), status, words);
+    EXPECT_FALSE(std::filesystem::exists(at("m")));
+  };
+  refuses(1, {"--folds", "100"}, {"--folds 100", "train.txt has only 30 texts"});
+  refuses(1, {"--folds", "31"}, {"--folds 31", "2 to 30"});
+  refuses(1, {"--folds", "1"}, {"folds = 1", "0, or at least 2"});
+  refuses(1, {"--folds", "-2"}, {"folds = -2"});
+  refuses(2, {"--folds", "2.5"}, {"--folds"});
+  refuses(2, {"--folds", "99999999999999999999"}, {"--folds"});
+  refuses(1, {"--folds", "4", "--only-folds", "5"}, {"only_folds = 5"});
+  refuses(1, {"--only-folds", "1"}, {"only_folds = 1"});
+  for (const char* fraction : {"1", "-0.1", "1.5"}) refuses(1, {"--dev-fraction", fraction}, {"dev_fraction"});
+  for (const char* fraction : {"nan", "inf", "half"}) refuses(2, {"--dev-fraction", fraction}, {"--dev-fraction"});
+  refuses(1, {"--dev-fraction", "0.999999999999999999"}, {"dev_fraction"});
+  refuses(1, {"--dev-fraction", "0", "--patience", "3"}, {"--patience 3", "--dev"});
+  refuses(1, {"--seeds", "1", "2", "1"}, {"--seeds has 1 twice"});
+  refuses(2, {"--seeds", "-1"}, {"--seeds"});
+  refuses(2, {"--seeds", "1.5"}, {"--seeds"});
+  refuses(2, {"--seeds", "99999999999999999999"}, {"--seeds"});
+  refuses(2, {"--seeds"}, {"--seeds"});
+  write("two.txt", "0 a dull one\n1 a fine one\n");
+  Args few = train("m", {"--folds", "2", "--dev-fraction", "0.9"});
+  few[4] = "two.txt";
+  expect_success(run(few));  // one to learn from, none to choose the epoch
+}
+
+TEST_F(ClassifyTest, WithoutADevelopmentSetThereIsNoScoreOfIt) {
+  write("train.txt", sentences(30, 1));
+  const ProgramResult result = run(train("m", {"--dev-fraction", "0"}));
+  expect_success(result);
+  EXPECT_EQ(result.out.find("dev"), std::string::npos) << result.out;
+  EXPECT_FALSE(Json::parse(read("m/results.json")).at("runs").at(0).contains("dev"));
+}
+
+// However its lines end, and with a byte-order mark, a text is the same to the classifier.
+TEST_F(ClassifyTest, PredictionsDoNotDependOnLineEnds) {
+  expect_success(run(train("model")));
+  const auto predicted = [&](const std::string& input) {
+    const ProgramResult by_pipe = run_with_input({"classify", "predict", "model", "--data", "-"}, input);
+    expect_success(by_pipe);
+    write("lines.txt", input);
+    EXPECT_EQ(run({"classify", "predict", "model", "--data", "lines.txt"}).out, by_pipe.out);
+    return by_pipe.out;
+  };
+  const std::string expected = predicted("a fine film\n\na sad end\n");
+  ASSERT_EQ(lines_of(expected).size(), 3u);
+  EXPECT_EQ(expected.find('\r'), std::string::npos);
+  EXPECT_EQ(predicted("a fine film\r\n\r\na sad end\r\n"), expected);
+  EXPECT_EQ(predicted("\xEF\xBB\xBF" "a fine film\r\n\r\na sad end"), expected);
+  std::string wide = "\xFF\xFE";
+  for (const char c : std::string("a fine film\r\n\r\na sad end\r\n")) wide += {c, '\0'};
+  EXPECT_EQ(predicted(wide), expected);
+}
+
 TEST_F(ClassifyTest, BadInputIsNamed) {
   write("one.txt", "1 good\n1 fine\n");
   write("other.txt", "2 good\n");

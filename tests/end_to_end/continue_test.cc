@@ -232,6 +232,28 @@ TEST_F(ContinueTest, APromptThatEndsInsideACharacter) {
   EXPECT_EQ(lines_of(raw({"--prompt-file", "half.txt", "--logprobs", "0", "--tokens", "1"}, "")).size(), 2u);
 }
 
+// A prompt is the same however its lines end, with a byte-order mark or in UTF-16, from a file, a pipe or a flag.
+TEST_F(ContinueTest, APromptIsTheSameInEveryForm) {
+  const auto text_of = [&](const std::string& content) {
+    write("prompt.txt", content);
+    const Args flags = {"generate", "model", "--tokens", "30", "--temperature", "0", "--quiet"};
+    const ProgramResult from_file = run(joined(flags, {"--prompt-file", "prompt.txt"}));
+    expect_success(from_file);
+    EXPECT_EQ(from_file.err, "");
+    EXPECT_EQ(run_with_input(flags, content).out, from_file.out) << "standard input";
+    return from_file.out;
+  };
+  const std::string prompt = "the cat\nsat on\na ";
+  const std::string expected = text_of(prompt);
+  EXPECT_EQ(run({"generate", "model", "--tokens", "30", "--temperature", "0", "--quiet", "--prompt", prompt}).out,
+            expected);
+  EXPECT_EQ(text_of("the cat\r\nsat on\r\na "), expected);
+  EXPECT_EQ(text_of("\xEF\xBB\xBF" "the cat\r\nsat on\r\na "), expected);
+  std::string wide = "\xFF\xFE";
+  for (const char c : std::string("the cat\r\nsat on\r\na ")) wide += {c, '\0'};
+  EXPECT_EQ(text_of(wide), expected);
+}
+
 // Where the vocabulary is another model's.
 
 TEST_F(ContinueTest, EveryCommandChecksTheVocabulary) {
