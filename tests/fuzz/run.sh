@@ -49,7 +49,7 @@ for name in "${names[@]}"; do
   log=$build/findings/$name.log
   # 1 GB in all and 256 MB at once: no input may make a reader take far more memory than it has bytes.
   if "$programs/fuzz_$name" "$build/corpus/$name" "$build/seeds/$name" "${dictionary[@]}" \
-      -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
+      -max_total_time="$seconds" -max_len=65536 -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
       -artifact_prefix="$build/findings/$name-" >"$log" 2>&1; then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     printf 'fuzz_%s: %s inputs in %s s, nothing found\n' "$name" "$runs" "$seconds"
