@@ -162,7 +162,8 @@ void read_fields(const Json& json, std::string_view where, Fields& fields) {
   });
   for (const auto& [key, value] : json.items()) {
     if (known.count(key) == 0) {
-      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key, detail::shown(value));
+      throw Error(ErrorKind::kInvalidArgument, "{}: unknown key \"{}\" with the value {}", where, key,
+                  detail::shown(value));
     }
   }
 }

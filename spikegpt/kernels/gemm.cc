@@ -196,8 +196,9 @@ PackedWeight& PackedWeight::operator=(PackedWeight&&) noexcept = default;
 
 void PackedWeight::pack(const float* weight) {
   Implementation& self = *implementation_;
-  const KernelTimer timer({.name = "packing of weights",
-                           .bytes = bytes_of<float>(self.k * self.n, 0, 1) + static_cast<double>(self.size_in_bytes())});
+  const KernelTimer timer(
+      {.name = "packing of weights",
+       .bytes = bytes_of<float>(self.k * self.n, 0, 1) + static_cast<double>(self.size_in_bytes())});
   if (self.bf16) return self.bf16->pack(weight);
   const OperandOrder order = self.transposed() ? OperandOrder::kTransposed : OperandOrder::kRows;
   pack_float_panels(self.k, self.n, order, weight, self.panels.data());

@@ -83,9 +83,10 @@ TEST_P(SignalsTest, ModelsSayTheSame) {
   expect_same_output({"eval", "model", "--data", "random.txt", "--json"});
   write("labels.txt", "0 bad and dull\n1 good and fine\n0 sad\n1 glad\n0 dull\n1 fine film\n0 bad film\n1 good\n");
   for (const bool ticks : {false, true}) {
-    expect_success(run_on_cpu({"classify", "train", ticks ? "ticked" : "quiet", "--data", "labels.txt", "--n-layer", "1",
-                               "--n-embd", "16", "--ctx-len", "32", "--epochs", "3", "--dev-fraction", "0.25"},
-                              ticks));
+    expect_success(
+        run_on_cpu({"classify", "train", ticks ? "ticked" : "quiet", "--data", "labels.txt", "--n-layer", "1",
+                    "--n-embd", "16", "--ctx-len", "32", "--epochs", "3", "--dev-fraction", "0.25"},
+                   ticks));
   }
   expect_same_tensors(at("quiet/model.safetensors"), at("ticked/model.safetensors"));
 }
