@@ -150,8 +150,10 @@ TEST_F(OutputsTest, FilesDeletedDuringTrainingAreWrittenAgain) {
     std::filesystem::remove(at(std::string("model/") + name));
     EXPECT_TRUE(wait_for(std::string("model/") + name)) << name;
   }
-  std::filesystem::remove_all(at("model/checkpoints"));
-  EXPECT_TRUE(wait_for("model/checkpoints"));
+  for (const std::string& name : checkpoints("model")) {
+    std::error_code gone;  // the program removes old ones too
+    if (name.ends_with(".safetensors")) std::filesystem::remove(at("model/checkpoints") / name, gone);
+  }
   for (const auto& entry : std::filesystem::directory_iterator(at("model"))) {
     if (entry.path().filename().string().starts_with("events.out")) std::filesystem::remove(entry.path());
   }
@@ -200,20 +202,19 @@ TEST_F(OutputsTest, ADeletedLockLetsNobodyElseIn) {
 
 TEST_F(OutputsTest, AClassifierDeletedWhileOthersAreTrainedIsSaidToBeGone) {
   std::string labelled;
-  for (int i = 0; i < 40; ++i)
+  for (int i = 0; i < 600; ++i)
     labelled += i % 2 == 0 ? "good the cat sat on a mat\n" : "bad the dog ran to see\n";
   write("labelled.txt", labelled);
   RunningProgram program(
-      {"classify",  "train", "judge",    "--data", "labelled.txt", "--n-layer", "1", "--n-embd", "16",
-       "--ctx-len", "16",    "--epochs", "3",      "--seeds",      "1",         "2", "3",        "4",
-       "5",         "6",     "7",        "8"},
+      {"classify", "train", "judge", "--data", "labelled.txt", "--n-layer", "1", "--n-embd", "32",
+       "--ctx-len", "16", "--epochs", "20", "--seeds", "1", "2", "3", "4"},
       here());
-  ASSERT_TRUE(wait_for("judge/results.json"));
+  ASSERT_TRUE(wait_for("judge/tokenizer.json"));
   std::filesystem::remove(at("judge/classifier.safetensors"));
   const ProgramResult result = program.wait();
   EXPECT_EQ(result.status, 1) << result.err;
   expect_words(result.err, {"judge/classifier.safetensors was deleted meanwhile"});
-  EXPECT_EQ(Json::parse(read("judge/results.json")).at("runs").size(), 8u);
+  EXPECT_EQ(Json::parse(read("judge/results.json")).at("runs").size(), 4u);
 }
 
 TEST_F(OutputsTest, TrainingGoesOnWhenNobodyReadsItsOutput) {

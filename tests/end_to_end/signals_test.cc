@@ -96,5 +96,25 @@ INSTANTIATE_TEST_SUITE_P(Cpus, SignalsTest,
                                          CpuCase{"baseline", "baseline", "SSE41"}),
                          [](const auto& test) { return std::string(test.param.name); });
 
+// Before main the runtime of OpenMP has read its settings, so the program starts itself again with others. A
+// timer goes on meanwhile, its handler does not.
+using RestartTest = SmallRuns;
+
+TEST_F(RestartTest, ATimerOfAPreloadedLibraryDoesNotEndTheProgram) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a library cannot be preloaded into a program with a sanitizer";
+#endif
+  for (int i = 0; i < 5; ++i) {
+    ProgramOptions options = here();
+    options.program = "env";
+    const ProgramResult result =
+        run_program({"-u", "OMP_WAIT_POLICY", "-u", "GOMP_SPINCOUNT", "LD_PRELOAD=" + tick_file().string(),
+                     "SPIKEGPT_TICKS=" + at("ticks").string(), program_file().string(), "--version"},
+                    options);
+    expect_success(result);
+    EXPECT_TRUE(result.out.starts_with("spikegpt ")) << result.out;
+  }
+}
+
 }  // namespace
 }  // namespace spikegpt::test
