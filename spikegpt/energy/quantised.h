@@ -28,9 +28,9 @@ struct QuantisedEnergy {
   double with_dram() const { return computing + local + weights_from_dram; }
 };
 
-// Of the network as it is (kNeeded) or of its dense twin (kTwin), with weights and activations of 8 bits, sums and state
-// of 32. A spike adds a row of weights, a payload multiplies it; events are lists of a 16-bit place and an 8-bit size.
-// Every output's sum is written once a token. `vocabulary`: the head is taken for that of so many tokens.
+// Of the network as it is (kNeeded) or of its dense twin (kTwin), with weights and activations of 8 bits, sums and
+// state of 32. A spike adds a row of weights, a payload multiplies it; events are lists of a 16-bit place and an 8-bit
+// size. Every output's sum is written once a token. `vocabulary`: the head is taken for that of so many tokens.
 QuantisedEnergy quantised_energy(const EnergyAccount& account, Accounting accounting, const PriceTable& floats,
                                  std::int64_t vocabulary, const QuantisedPrices& prices = {});
 

@@ -33,8 +33,8 @@ enum class MatrixLayout : std::uint8_t {
   kRows,    // [inputs, panels, kPanelWidth]: an event fetches one run of memory
 };
 
-// A matrix of `inputs` x `outputs`; outputs are padded with zeros to whole panels. In a panel row of int4, byte b of a block of 64 outputs holds output b in its low and b + 32 in its high
-// nibble.
+// A matrix of `inputs` x `outputs`; outputs are padded with zeros to whole panels. In a panel row of int4, byte b of a
+// block of 64 outputs holds output b in its low and b + 32 in its high nibble.
 class PackedMatrix {
  public:
   PackedMatrix() = default;

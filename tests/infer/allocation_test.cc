@@ -39,7 +39,8 @@ TEST_P(TokenAllocations, None) {
   set_thread_count(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TokenAllocations, testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
+INSTANTIATE_TEST_SUITE_P(All, TokenAllocations,
+                         testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

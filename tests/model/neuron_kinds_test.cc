@@ -224,8 +224,10 @@ TEST_F(NeuronKinds, WhatDoesNotFitIsRefused) {
           [](ModelConfig& c) { c.neuron = "qif", c.learnable_tau = true; });
   refuses("spikegpt", kBad, {"learned_per_neuron"}, [](ModelConfig& c) { c.learned_per_neuron = true; });
   refuses("spikegpt", kBad, {"tau", "plif"}, [](ModelConfig& c) { c.neuron = "plif", c.tau = 1.0; });
-  refuses("spikegpt", kBad, {"v_reset", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
-  refuses("event", kBad, {"spike_levels", "payload_steps"}, [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
+  refuses("spikegpt", kBad, {"v_reset", "payload_steps"},
+          [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
+  refuses("event", kBad, {"spike_levels", "payload_steps"},
+          [](ModelConfig& c) { c.payload_steps = 4, c.payload_places.clear(); });
   refuses("event", kBad, {"payload_steps"}, [](ModelConfig& c) { c.payload_steps = -1; });
   refuses("event", kBad, {"payload_places", "lif1", "att_in, att_out", "pre_in", "head_in"},
           [](ModelConfig& c) { c.payload_places = {"lif1"}; });

@@ -29,7 +29,8 @@ TEST_P(StepAllocations, None) {
   EXPECT_EQ(allocations.exchange(0), 0) << allocated_bytes.exchange(0) << " bytes";
 }
 
-INSTANTIATE_TEST_SUITE_P(All, StepAllocations, testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
+INSTANTIATE_TEST_SUITE_P(All, StepAllocations,
+                         testing::Values("spikegpt", "rwkv", "event", "event_payload", "feed_forward", "leaky"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
