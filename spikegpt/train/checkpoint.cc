@@ -140,6 +140,7 @@ RunState load_checkpoint(const WeightFile& file, Trainer& trainer) {
   trainer.optimizer().set_step(read_number<std::int64_t>(file, "step"));
   const RunState run = read_run(file);
   trainer.set_skipped_steps(run.skipped_steps);
+  trainer.set_found_weight(run.found_weight);
   trainer.adopt();
   return run;
 }

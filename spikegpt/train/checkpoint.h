@@ -23,6 +23,7 @@ struct RunState {
   double fast_loss = 0.0;           // DivergenceGuard
   double slow_loss = 0.0;
   std::int64_t guarded_steps = 0;
+  double found_weight = 1.0;  // price of firing that holds a target
   bool operator==(const RunState&) const = default;
 
   template <class Self, class Visitor>
@@ -36,6 +37,7 @@ struct RunState {
     visitor("fast_loss", self.fast_loss, "mean loss of the last few steps");
     visitor("slow_loss", self.slow_loss, "mean loss of the last hundred steps");
     visitor("guarded_steps", self.guarded_steps, "steps in the means");
+    visitor("found_weight", self.found_weight, "price of firing");
   }
 };
 

@@ -79,6 +79,7 @@ void MetricsLog::write(const StepReport& report, double seconds, double tokens_p
   json["grad_norm"] = report.gradient_norm;
   json["lr"] = report.lr;
   put(json, "", report.activity);
+  if (report.found_weight > 0.0) json["found_weight"] = report.found_weight;
   json["tokens"] = report.tokens;
   json["tokens_per_second"] = tokens_per_second;
   if (report.waited > 0.0) json["waited"] = report.waited;

@@ -25,6 +25,7 @@ struct Order {
   Kind kind = Kind::kEnd;
   double lr = 0.0;                 // kStep
   std::int64_t skipped_steps = 0;  // kStep
+  double found_weight = 1.0;       // kStep
   std::int64_t status = 0;         // kEnd: what the process exits with
 };
 

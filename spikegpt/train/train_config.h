@@ -88,10 +88,12 @@ struct TrainConfig {
     visitor("rate_target", self.rate_target, "mean firing rate below which firing is free");
     visitor("synop_weight", self.synop_weight,
             "cost of synaptic operations: nats per token for as many as the dense products have; 0 = free");
-    visitor("synop_target", self.synop_target, "synop density below which they are free");
+    visitor("synop_target", self.synop_target,
+            "synop density below which they are free; with synop_weight 0 the one to hold: the weight is found");
     visitor("row_weight", self.row_weight,
             "cost of fetched rows of weights: nats per token for as many as there are; 0 = free");
-    visitor("row_target", self.row_target, "active-row density below which they are free");
+    visitor("row_target", self.row_target,
+            "active-row density below which they are free; with row_weight 0 the one to hold: the weight is found");
     visitor("valid_fraction", self.valid_fraction, "share of the data's end held out, unless --valid names a file");
     visitor("eval_every", self.eval_every, "steps between evaluations on held-out data; 0 = only at the end");
     visitor("eval_tokens", self.eval_tokens, "held-out tokens per evaluation; 0 = all");
@@ -112,7 +114,12 @@ struct TrainConfig {
 // Throws Error (kInvalidArgument) that names the key, its value and what is expected.
 void validate(const TrainConfig& config);
 
-// The prices of its *_weight and *_target.
-FiringCost firing_cost(const TrainConfig& config);
+// The prices of its *_weight and *_target. A target without a weight (but rate_target) has the weight `found_weight`.
+FiringCost firing_cost(const TrainConfig& config, double found_weight = 1.0);
+// Whether there is such a target.
+bool finds_weight(const TrainConfig& config);
+// The weight of the next step, from the densities of this one: 0.7 % more where they are twice the target, as much less
+// where they are half of it, and at most 2 % a step.
+double next_weight(const TrainConfig& config, const Densities& activity, double weight);
 
 }  // namespace spikegpt

@@ -150,7 +150,7 @@ double Trainer::forward_backward(std::int64_t i) {
   LossOptions options = {targets_,
                          1.0 / (tokens * config_.accumulate),
                          config_.l2wrap ? kL2Wrap : 0.0f,
-                         firing_cost(config_),
+                         firing_cost(config_, found_weight_),
                          {}};
   if (is_team() && i + 1 == own_micro_batches_) {
     options.on_stage = [this](int stage) { team_->exchange().stage_done(stage); };
@@ -204,6 +204,10 @@ StepReport Trainer::run_step(double lr) {
   report.step = steps_done();
   report.lr = lr;
   report.activity = activity_.densities(report.tokens);
+  if (finds_weight(config_)) {
+    report.found_weight = found_weight_;
+    found_weight_ = next_weight(config_, report.activity, found_weight_);
+  }
   return report;
 }
 
@@ -225,7 +229,7 @@ void Trainer::add_up(StepReport& report, double& loss, double& squared_gradient)
 }
 
 void Trainer::tell(Order::Kind kind, double lr, std::int64_t status) {
-  if (is_team() && leads()) team_->tell({kind, lr, skipped_steps_, status});
+  if (is_team() && leads()) team_->tell({kind, lr, skipped_steps_, found_weight_, status});
 }
 
 void Trainer::dismiss(int status) { tell(Order::Kind::kEnd, 0.0, status); }
@@ -237,6 +241,7 @@ int Trainer::follow() {
     switch (order.kind) {
       case Order::Kind::kStep:
         skipped_steps_ = order.skipped_steps;
+        found_weight_ = order.found_weight;
         run_step(order.lr);
         break;
       case Order::Kind::kForget: forget(); break;

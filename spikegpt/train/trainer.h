@@ -24,6 +24,7 @@ struct StepReport {
   double gradient_norm = 0.0;
   double lr = 0.0;
   Densities activity;
+  double found_weight = 0.0;  // price of firing that holds a target; 0 = none is looked for
   std::int64_t tokens = 0;
   double waited = 0.0;  // seconds for other ranks, behind what the backward pass hid
   double bits() const;  // per token
@@ -92,6 +93,9 @@ class Trainer {
   // Step n sees the batch that step n + skipped would have seen.
   std::int64_t skipped_steps() const noexcept { return skipped_steps_; }
   void set_skipped_steps(std::int64_t steps) noexcept { skipped_steps_ = steps; }
+  // The price of firing in the next step, where it is to be found.
+  double found_weight() const noexcept { return found_weight_; }
+  void set_found_weight(double weight) noexcept { found_weight_ = weight; }
   // Leaves out the next batches; sequences forget what they remember of the text before.
   void skip_steps(std::int64_t steps);
   // What the sequences of each of this rank's micro-batches remember from the step before; empty with random windows.
@@ -138,6 +142,7 @@ class Trainer {
   std::vector<RecurrentState> carried_;
   RecurrentState next_;
   std::int64_t skipped_steps_ = 0;
+  double found_weight_ = 1.0;
   std::vector<double> sums_;
   std::string bad_loss_;  // of this rank, in this step
   // The leader's copy of the moments and memory of all ranks, while they are saved or loaded.

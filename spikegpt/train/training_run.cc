@@ -210,6 +210,7 @@ void TrainingRun::save(TrainingObserver& observer) {
   if (is_saved()) return;
   state_.seconds = clock_->seconds();
   state_.skipped_steps = trainer_->skipped_steps();
+  state_.found_weight = trainer_->found_weight();
   checkpoint_ = save_checkpoint(setup_.folder, *trainer_, state_, setup_.train.keep);
   save_as_model(setup_.folder);
   lock_->check_folder();

@@ -247,6 +247,26 @@ TEST(SynopWeight, LowersSynapticOperations) {
   EXPECT_EQ(after(5.0, 5.0, 10.0).synops, free.synops);
 }
 
+// A target without a weight: the weight is found that holds it.
+TEST(RowTarget, IsHeld) {
+  TrainConfig run = small_run();
+  ModelConfig model = small_model("event_payload");
+  const auto mean_of_last = [&](double target) {
+    run.row_target = target;
+    Bench bench(model, run);
+    double sum = 0.0;
+    for (int i = 0; i < 500; ++i) {
+      const StepReport report = bench.trainer.step(3e-3);
+      EXPECT_EQ(report.found_weight > 0.0, target > 0.0);
+      if (i >= 450) sum += report.activity.active_rows / 50.0;
+    }
+    return sum;
+  };
+  const double free = mean_of_last(0.0);
+  const double target = 0.5 * free;
+  EXPECT_NEAR(mean_of_last(target), target, 0.2 * target);
+}
+
 // A cost of firing makes a model fire less, and a target stops that.
 TEST(RateWeight, LowersTheFiringRate) {
   const auto rate_after = [](double weight, double target) {
