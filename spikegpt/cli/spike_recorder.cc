@@ -47,12 +47,13 @@ void check_selection(const ModelConfig& config, const SpikeRecorder& recorder, c
 
 double SpikeTrain::firing_rate() const {
   double events = 0.0;
-  for (const std::int8_t spike : spikes) events += std::abs(spike);
+  for (const std::int8_t spike : spikes) events += sends_payloads ? spike != 0 : std::abs(spike);
   return spikes.empty() ? 0.0 : events / static_cast<double>(spikes.size());
 }
 
 SpikeRecorder::SpikeRecorder(const ModelConfig& config)
     : sites_(spike_sites(config)),
+      neurons_(site_neurons(config)),
       threshold_(static_cast<float>(config.v_threshold)),
       dtype_(lif_parameters(config).thresholds().is_graded() ? DType::kI8 : DType::kU8) {}
 
@@ -62,6 +63,7 @@ void SpikeRecorder::on_spikes(const SpikeRecord& record) {
   train.site = sites_[static_cast<std::size_t>(record.site)];
   train.batch = record.batch;
   train.tokens = record.tokens;
+  train.sends_payloads = neurons_[static_cast<std::size_t>(record.site)].thresholds().has_dead_zone();
   const auto count = static_cast<std::size_t>(record.batch * record.tokens * record.neurons);
   const auto* spikes = static_cast<const float*>(record.spikes);
   const auto* distance = static_cast<const float*>(record.distance);

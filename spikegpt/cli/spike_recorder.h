@@ -21,6 +21,7 @@ struct SpikeTrain {
   std::int64_t tokens = 0;
   std::vector<std::int8_t> spikes;  // [B, T, neurons]
   std::vector<float> membrane;      // the same, charged: before the reset
+  bool sends_payloads = false;      // each is one event, whatever its size
   double firing_rate() const;       // events per neuron and token
 };
 
@@ -38,6 +39,7 @@ class SpikeRecorder final : public Probe {
 
  private:
   std::vector<SpikeSite> sites_;
+  std::vector<NeuronParameters> neurons_;  // of every site
   float threshold_;
   DType dtype_;
   std::vector<SpikeTrain> trains_;

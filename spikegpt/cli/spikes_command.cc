@@ -92,11 +92,11 @@ int run(const SpikesFlags& flags) {
                model.config.n_embd, size, tokenizer->unit(), 100.0 * statistics.firing_rate());
     print_spikes(report);
     fmt::print(
-        "\nfiring: events per neuron and token; active: tokens with any event; negative: of the events; at limit: "
-        "firings with all\n"
-        "{} events; interval: tokens between firings, CV: its standard deviation / mean; dead: never; saturated: in "
-        "{:g} %\n",
-        model.config.spike_levels, 100.0 * flags.saturated);
+        "\nfiring: events per neuron and token; active: tokens with any event;\n"
+        "negative: of the events; at limit: firings with as many events, or as large a\n"
+        "payload, as is allowed; interval: tokens between firings, CV: its standard\n"
+        "deviation / mean; dead: never; saturated: in {:g} %\n",
+        100.0 * flags.saturated);
   }
   if (!flags.csv.empty()) write_spike_tables(report, flags.csv);
   if (!flags.plot.empty()) write_spike_pictures(report, flags.plot);

@@ -108,7 +108,7 @@ SpikeStatistics::SpikeStatistics(const ModelConfig& config) {
     sites_.push_back({site, std::vector<NeuronCount>(static_cast<std::size_t>(site.neurons))});
   }
   for (const NeuronParameters& neuron : site_neurons(config)) {
-    progress_.push_back({.limit = neuron.thresholds().most()});
+    progress_.push_back({.limit = neuron.thresholds().most(), .sends_payloads = neuron.thresholds().has_dead_zone()});
   }
 }
 
@@ -123,7 +123,8 @@ void SpikeStatistics::on_spikes(const SpikeRecord& record) {
       const float value = spikes[t * record.neurons + i];
       if (value == 0.0f) continue;
       const auto sent = static_cast<int>(std::lround(value));
-      count(progress.place, sent, site.neurons[static_cast<std::size_t>(i)], site);
+      const int sign = sent > 0 ? 1 : -1;  // a payload is one event, whatever its size
+      count(progress.place, progress.sends_payloads ? sign : sent, site.neurons[static_cast<std::size_t>(i)], site);
       site.at_limit += std::abs(sent) == progress.limit;
     }
   }

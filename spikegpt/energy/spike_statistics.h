@@ -17,7 +17,7 @@ namespace spikegpt {
 // sent; memory that begins anew ends it.
 struct NeuronCount {
   std::int64_t active = 0;    // tokens in which it fired
-  std::int64_t events = 0;    // sent: repeated and negative ones each
+  std::int64_t events = 0;    // sent: repeated and negative ones each; a payload is one
   std::int64_t negative = 0;  // events that were negative
   std::int64_t intervals = 0;
   std::int64_t interval_sum = 0;      // [tokens]
@@ -86,6 +86,7 @@ class SpikeStatistics final : public Probe {
     std::int64_t tokens = 0;
     std::int64_t place = 0;  // of the next token in its window
     int limit = 1;           // what a neuron can send at most
+    bool sends_payloads = false;
   };
   std::vector<SiteStatistics> sites_;
   std::vector<Progress> progress_;  // of each site: chunks reach them one after the other

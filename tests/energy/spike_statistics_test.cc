@@ -149,8 +149,9 @@ INSTANTIATE_TEST_SUITE_P(Models, SpikeStatisticsTest,
                          testing::Combine(testing::Values("spikegpt", "event"), testing::Values(0, 50, 256)));
 
 // Sends one row of a single site after the other.
-SpikeStatistics of_rows(const std::vector<std::vector<float>>& rows) {
-  const ModelConfig config = small_config("spikegpt", {.n_embd = 4, .vocab_size = 9, .ctx_len = 8});
+SpikeStatistics of_rows(const std::vector<std::vector<float>>& rows, int payload_steps = 0) {
+  ModelConfig config = small_config("spikegpt", {.n_embd = 4, .vocab_size = 9, .ctx_len = 8});
+  config.payload_steps = payload_steps;
   SpikeStatistics statistics(config);
   for (const auto& row : rows) {
     SpikeRecord record;
@@ -194,6 +195,17 @@ TEST(SpikeFigures, BucketsCoverEverythingOnce) {
   EXPECT_EQ(place_bucket(0), 0);
   EXPECT_EQ(interval_bucket(std::int64_t{1} << 62), kIntervalBuckets - 1);
   EXPECT_EQ(place_bucket(std::int64_t{1} << 62), kPlaceBuckets - 1);
+}
+
+// Whatever its size, a payload is one event.
+TEST(SpikeStatistics, PayloadsAreOneEventEach) {
+  const SpikeStatistics s = of_rows({{5, 0, -9, 127}, {6, 0, 4, 0}}, 4);
+  const std::vector<NeuronCount>& neurons = s.sites()[0].neurons;
+  EXPECT_EQ(neurons[0].events, 2);
+  EXPECT_EQ(neurons[1].events, 0);
+  EXPECT_EQ(neurons[2].events, 2);
+  EXPECT_EQ(neurons[2].negative, 1);
+  EXPECT_EQ(s.sites()[0].at_limit, 1) << "127";
 }
 
 }  // namespace
