@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "spikegpt/kernels/spike_scan.h"
 #include "spikegpt/kernels/spike_scan_tiles.h"
@@ -66,6 +67,40 @@ struct NeuronRows {
     }
   }
 };
+
+// Rows of floats are read and written as they are, others by way of floats: compilers make better vectors of loops over
+// numbers of one size.
+template <class A>
+SPIKEGPT_INLINE const float* widened(const A* HWY_RESTRICT from, float* HWY_RESTRICT wide, std::int64_t lanes) {
+  if constexpr (std::is_same_v<A, float>) {
+    return from;
+  } else {
+    for (std::int64_t c = 0; c < lanes; ++c) wide[c] = to_float(from[c]);
+    return wide;
+  }
+}
+template <class A>
+SPIKEGPT_INLINE float* place_for(A* to, float* wide) {
+  if constexpr (std::is_same_v<A, float>) {
+    return to;
+  } else {
+    return wide;
+  }
+}
+// `rounded`: of values that an A can hold.
+template <class A>
+SPIKEGPT_INLINE void narrow(const float* HWY_RESTRICT wide, A* HWY_RESTRICT to, std::int64_t lanes,
+                            bool rounded = true) {
+  if constexpr (!std::is_same_v<A, float>) {
+    if (!rounded) {
+      for (std::int64_t c = 0; c < lanes; ++c) to[c] = from_float<A>(wide[c]);
+      return;
+    }
+    for (std::int64_t c = 0; c < lanes; ++c) {
+      to[c] = {static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(wide[c]) >> 16)};
+    }
+  }
+}
 
 // Whole spikes of neurons whose thresholds are the same, or each its own.
 template <bool kMoves>

@@ -28,56 +28,123 @@ SPIKEGPT_INLINE void read_state(const SequenceShape& shape, const Neuron& neuron
   at.read_learned(shape, neuron, scan.learned, tile);
 }
 
-// Forward over one tile: neighbouring neurons of one sequence, all tokens.
+// Where one token's row of a scan lies. What is not wanted goes to a place that nobody reads.
+template <class A>
+struct ForwardRow {
+  const A* HWY_RESTRICT current;
+  A* HWY_RESTRICT spikes;
+  A* HWY_RESTRICT distance;
+  A* HWY_RESTRICT kept;
+};
+
+// What these floats need.
 template <class A, class Neuron>
-SPIKEGPT_INLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& neuron, const Surrogate* smooth,
-                                       const SpikeScanForward<A>& scan, const Tile& tile) {
+struct WideRows {
+  static constexpr std::int64_t kLanes = std::is_same_v<A, float> ? 1 : kMostLanes;
+  alignas(64) float current[kLanes];
+  alignas(64) float spikes[kLanes];
+  alignas(64) float distance[kLanes];
+  alignas(64) float kept[Neuron::kKeeps >= 0 ? kLanes : 1];
+};
+
+// Graded or smooth spikes, which a loop of their own makes.
+template <class A, class Neuron>
+SPIKEGPT_INLINE void graded_row(const Neuron& neuron, const Surrogate* smooth, const float* HWY_RESTRICT gain,
+                                const ForwardRow<A>& row, std::int64_t lanes, NeuronRows<Neuron, kMostLanes>& at,
+                                std::int32_t* HWY_RESTRICT count) {
+  constexpr bool kMoves = Neuron::kMovesThreshold;
+  WideRows<A, Neuron> wide;
+  alignas(64) float threshold[kMoves ? kMostLanes : 1];
+  const float* HWY_RESTRICT current = widened(row.current, wide.current, lanes);
+  float* HWY_RESTRICT spikes = place_for(row.spikes, wide.spikes);
+  float* HWY_RESTRICT distance = place_for(row.distance, wide.distance);
+  float* HWY_RESTRICT kept = place_for(row.kept, wide.kept);
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    typename Neuron::State state = at.load(c);
+    neuron.charge(state, gain[c] * current[c], at.learnt(c));
+    at.store(c, state);
+    float at_threshold = neuron.v_threshold;
+    if constexpr (Neuron::kKeeps >= 0) {
+      const float more = to_float(from_float<A>(state[Neuron::kKeeps]));
+      kept[c] = more;
+      if constexpr (kMoves) threshold[c] = at_threshold = neuron.threshold(more);
+    }
+    distance[c] = state[0] - at_threshold;
+  }
+  // What is kept decides: the backward pass must see the same spikes.
+  if (smooth == nullptr) {
+    for (std::int64_t c = 0; c < lanes; ++c) distance[c] = to_float(from_float<A>(distance[c]));
+  }
+  fire_row<kMoves>(neuron.thresholds, smooth, threshold, distance, spikes, lanes);
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    const float spike = spikes[c];
+    count[c] += static_cast<std::int32_t>(spike < 0.0f ? -spike : spike);
+    typename Neuron::State state = at.load(c);
+    neuron.reset(state, spike, kMoves ? threshold[c] : 0.0f, at.learnt(c));
+    at.store(c, state);
+  }
+  narrow(spikes, row.spikes, lanes, smooth == nullptr);
+  narrow(distance, row.distance, lanes, smooth == nullptr);
+  if constexpr (Neuron::kKeeps >= 0) narrow(kept, row.kept, lanes);
+}
+
+// The spike of SPEC.md 1, in one loop over floats.
+template <class A, class Neuron>
+SPIKEGPT_INLINE void spike_row(const Neuron& neuron, const float* HWY_RESTRICT gain, const ForwardRow<A>& row,
+                               std::int64_t lanes, NeuronRows<Neuron, kMostLanes>& at,
+                               std::int32_t* HWY_RESTRICT count) {
+  WideRows<A, Neuron> wide;
+  const float* HWY_RESTRICT current = widened(row.current, wide.current, lanes);
+  float* HWY_RESTRICT spikes = place_for(row.spikes, wide.spikes);
+  float* HWY_RESTRICT distance = place_for(row.distance, wide.distance);
+  float* HWY_RESTRICT kept = place_for(row.kept, wide.kept);
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    const typename Neuron::Learned learned = at.learnt(c);
+    typename Neuron::State state = at.load(c);
+    neuron.charge(state, gain[c] * current[c], learned);
+    float threshold = neuron.v_threshold;
+    if constexpr (Neuron::kKeeps >= 0) {
+      const float more = to_float(from_float<A>(state[Neuron::kKeeps]));
+      kept[c] = more;
+      if constexpr (Neuron::kMovesThreshold) threshold = neuron.threshold(more);
+    }
+    // What is kept decides: the backward pass must see the same spikes.
+    const float z = to_float(from_float<A>(state[0] - threshold));
+    const float spike = heaviside(z);
+    count[c] += static_cast<std::int32_t>(spike);
+    neuron.reset(state, spike, threshold, learned);
+    at.store(c, state);
+    distance[c] = z;
+    spikes[c] = spike;
+  }
+  narrow(spikes, row.spikes, lanes);
+  narrow(distance, row.distance, lanes);
+  if constexpr (Neuron::kKeeps >= 0) narrow(kept, row.kept, lanes);
+}
+
+// Forward over one tile: neighbouring neurons of one sequence, all tokens.
+template <bool kOneSpike, class A, class Neuron>
+HWY_NOINLINE std::int64_t scan_tile(const SequenceShape& shape, const Neuron& from, const Surrogate* smooth,
+                                    const SpikeScanForward<A>& scan, const Tile& tile) {
+  const Neuron neuron = from;  // which no store can change
   const std::int64_t lanes = tile.lanes;
   NeuronRows<Neuron, kMostLanes> at;
   read_state(shape, neuron, scan, tile, at);
   alignas(64) float gain[kMostLanes];
   alignas(64) std::int32_t count[kMostLanes] = {};
+  constexpr int kSpare = Neuron::kKeeps >= 0 ? 1 : 0;
+  alignas(64) A nowhere[1 + kSpare][kMostLanes];  // apart, as rows of one call are
   for (std::int64_t c = 0; c < lanes; ++c) gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
-    const std::int64_t row = tile.row(shape, t);
-    const A* HWY_RESTRICT current = scan.current + row;
-    A* HWY_RESTRICT spikes = scan.spikes + row;
-    prefetch_ahead(current, shape.channels, lanes);
-    alignas(64) float z[kMostLanes];
-    alignas(64) float spike[kMostLanes];
-    alignas(64) float threshold[Neuron::kMovesThreshold ? kMostLanes : 1];
-    for (std::int64_t c = 0; c < lanes; ++c) {
-      typename Neuron::State state = at.load(c);
-      neuron.charge(state, gain[c] * to_float(current[c]), at.learnt(c));
-      at.store(c, state);
-      if constexpr (Neuron::kMovesThreshold) {
-        threshold[c] = neuron.threshold(to_float(from_float<A>(state[Neuron::kKeeps])));
-        z[c] = state[0] - threshold[c];
-      } else {
-        z[c] = state[0] - neuron.v_threshold;
-      }
-    }
-    // What is kept decides: the backward pass must see the same spikes.
-    if (smooth == nullptr) {
-      for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(from_float<A>(z[c]));
-    }
-    fire_row<Neuron::kMovesThreshold>(neuron.thresholds, smooth, threshold, z, spike, lanes);
-    for (std::int64_t c = 0; c < lanes; ++c)
-      count[c] += static_cast<std::int32_t>(spike[c] < 0.0f ? -spike[c] : spike[c]);
-    if constexpr (Neuron::kKeeps >= 0) {
-      if (scan.kept != nullptr) {
-        for (std::int64_t c = 0; c < lanes; ++c) scan.kept[row + c] = from_float<A>(at.state[Neuron::kKeeps][c]);
-      }
-    }
-    for (std::int64_t c = 0; c < lanes; ++c) {
-      typename Neuron::State state = at.load(c);
-      neuron.reset(state, spike[c], Neuron::kMovesThreshold ? threshold[c] : 0.0f, at.learnt(c));
-      at.store(c, state);
-      spikes[c] = from_float<A>(spike[c]);
-    }
-    if (scan.distance != nullptr) {
-      A* HWY_RESTRICT distance = scan.distance + row;
-      for (std::int64_t c = 0; c < lanes; ++c) distance[c] = from_float<A>(z[c]);
+    const std::int64_t first = tile.row(shape, t);
+    const ForwardRow<A> row = {scan.current + first, scan.spikes + first,
+                               scan.distance != nullptr ? scan.distance + first : nowhere[0],
+                               scan.kept != nullptr ? scan.kept + first : nowhere[kSpare]};
+    prefetch_ahead(row.current, shape.channels, lanes);
+    if constexpr (kOneSpike) {
+      spike_row(neuron, gain, row, lanes, at, count);
+    } else {
+      graded_row(neuron, smooth, gain, row, lanes, at, count);
     }
   }
   std::int64_t total = 0;
@@ -95,7 +162,11 @@ std::int64_t forward_tile(const SequenceShape& shape, const NeuronParameters& pa
                           const SpikeScanForward<A>& scan, const Tile& tile) {
   std::int64_t count = 0;
   const Surrogate* primitive = smooth ? &parameters.surrogate : nullptr;
-  with_neuron(parameters, [&](const auto& neuron) { count = scan_tile(shape, neuron, primitive, scan, tile); });
+  const bool one_spike = !smooth && !parameters.thresholds().is_graded();
+  with_neuron(parameters, [&](const auto& neuron) {
+    count = one_spike ? scan_tile<true>(shape, neuron, primitive, scan, tile)
+                      : scan_tile<false>(shape, neuron, primitive, scan, tile);
+  });
   return smooth ? 0 : count;
 }
 

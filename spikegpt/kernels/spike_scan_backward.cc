@@ -15,21 +15,24 @@
 #define SPIKEGPT_KERNELS_SPIKE_SCAN_BACKWARD_TASK
 namespace spikegpt {
 
-// A scan whatever the type of the incoming gradient: that of the activations, or float in `wide`.
+// A scan whatever the type of the incoming gradient: that of the activations, or float in `wide`, which is not written.
 template <class A>
 struct BackwardTask : SpikeScanBackward<A, A> {
   const float* wide = nullptr;
 
-  SPIKEGPT_INLINE void incoming(const SequenceShape& shape, std::int64_t row, std::int64_t lanes,
-                                float* HWY_RESTRICT d_spike) const noexcept {
+  // The gradient of a row of spikes as floats: in `room`, unless they may be read where they are.
+  SPIKEGPT_INLINE const float* incoming(const SequenceShape& shape, std::int64_t row, std::int64_t lanes,
+                                        float* HWY_RESTRICT room) const noexcept {
     if (wide != nullptr) {
       prefetch_ahead(wide + row, -shape.channels, lanes);
-      for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = wide[row + c];
-    } else {
-      const A* const narrow = this->d_spikes + row;
-      prefetch_ahead(narrow, -shape.channels, lanes);
-      for (std::int64_t c = 0; c < lanes; ++c) d_spike[c] = to_float(narrow[c]);
+      if (this->activity_cost == 0.0f) return wide + row;
+      for (std::int64_t c = 0; c < lanes; ++c) room[c] = wide[row + c];
+      return room;
     }
+    const A* const narrow = this->d_spikes + row;
+    prefetch_ahead(narrow, -shape.channels, lanes);
+    for (std::int64_t c = 0; c < lanes; ++c) room[c] = to_float(narrow[c]);
+    return room;
   }
 };
 template <class A, class D>
@@ -37,10 +40,9 @@ BackwardTask<A> task_of(const SpikeScanBackward<A, D>& scan) noexcept {
   BackwardTask<A> task;
   task.distance = scan.distance;
   task.kept = scan.kept;
-  if constexpr (std::is_same_v<A, D>) {
-    task.d_spikes = scan.d_spikes;
-  } else {
-    task.wide = scan.d_spikes;
+  if constexpr (std::is_same_v<A, D>) task.d_spikes = scan.d_spikes;
+  if constexpr (std::is_same_v<D, float>) {
+    if (static_cast<const void*>(scan.d_spikes) != scan.d_current) task.wide = scan.d_spikes;
   }
   task.current = scan.current;
   task.gain = scan.gain;
@@ -62,53 +64,75 @@ BackwardTask<A> task_of(const SpikeScanBackward<A, D>& scan) noexcept {
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
 
-// ds/dh of a row of neurons by the surrogate: the sum over their thresholds. Out of line, as the next, so
-// that the scans are not compiled once more for each kind of surrogate.
-HWY_NOINLINE static void gradient_row(const Surrogate& surrogate, const Thresholds& thresholds,
-                                      const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient,
-                                      std::int64_t lanes) {
-  if (thresholds.has_dead_zone()) {
-    const float inverse_unit = 1.0f / thresholds.unit();
-    const float first = thresholds.first;
-    const float below = thresholds.is_signed ? inverse_unit : 0.0f;
+// ds/dh of a row of neurons, and where each has a threshold of its own (`moving`, else null) its derivative by that.
+using GradientRow = void (*)(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT moving,
+                             const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient,
+                             float* HWY_RESTRICT by_threshold, std::int64_t lanes);
+
+// Of a dead zone.
+inline void payload_gradient_row(const Surrogate&, const Thresholds& thresholds, const float* HWY_RESTRICT moving,
+                                 const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient,
+                                 float* HWY_RESTRICT by_threshold, std::int64_t lanes) {
+  const float inverse_unit = 1.0f / thresholds.unit();
+  const float below = thresholds.is_signed ? inverse_unit : 0.0f;
+  const float first = thresholds.first;
+  if (moving == nullptr) {
     for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = z[c] + first > 0.0f ? inverse_unit : below;
     return;
   }
+  for (std::int64_t c = 0; c < lanes; ++c) by_threshold[c] = 0.0f;
+  for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = z[c] + moving[c] > 0.0f ? inverse_unit : below;
+}
+
+// By the surrogate with these formulas: the sum over the thresholds.
+template <class Formulas>
+void surrogate_gradient_row(const Surrogate& surrogate, const Thresholds& thresholds, const float*,
+                            const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient, float*, std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
-    int i = thresholds.count() % 2;
-    for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = i == 1 ? formulas.gradient(z[c]) : 0.0f;
-    for (; i < thresholds.count(); i += 2) {
-      const Thresholds::Threshold a = thresholds.at(i);
-      const Thresholds::Threshold b = thresholds.at(i + 1);
-      for (std::int64_t c = 0; c < lanes; ++c) {
-        gradient[c] += gradient_sum(formulas, a.offset + a.slope * z[c], b.offset + b.slope * z[c]);
+    if constexpr (std::is_same_v<std::decay_t<decltype(formulas)>, Formulas>) {
+      const Formulas own = formulas;  // which no store can change
+      int i = thresholds.count() % 2;
+      for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = i == 1 ? own.gradient(z[c]) : 0.0f;
+      for (; i < thresholds.count(); i += 2) {
+        const Thresholds::Threshold a = thresholds.at(i);
+        const Thresholds::Threshold b = thresholds.at(i + 1);
+        for (std::int64_t c = 0; c < lanes; ++c) {
+          gradient[c] += gradient_sum(own, a.offset + a.slope * z[c], b.offset + b.slope * z[c]);
+        }
       }
     }
   });
 }
-// The same where each neuron has a threshold of its own, `moving`, and what is sent has a derivative by it
-// too.
-HWY_NOINLINE static void moving_gradient_row(const Surrogate& surrogate, const Thresholds& thresholds,
-                                             const float* HWY_RESTRICT moving, const float* HWY_RESTRICT z,
-                                             float* HWY_RESTRICT gradient, float* HWY_RESTRICT by_threshold,
-                                             std::int64_t lanes) {
-  for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = by_threshold[c] = 0.0f;
-  if (thresholds.has_dead_zone()) {
-    const float inverse_unit = 1.0f / thresholds.unit();
-    const float below = thresholds.is_signed ? inverse_unit : 0.0f;
-    for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = z[c] + moving[c] > 0.0f ? inverse_unit : below;
-    return;
-  }
+template <class Formulas>
+void moving_gradient_row(const Surrogate& surrogate, const Thresholds& thresholds, const float* HWY_RESTRICT moving,
+                         const float* HWY_RESTRICT z, float* HWY_RESTRICT gradient, float* HWY_RESTRICT by_threshold,
+                         std::int64_t lanes) {
   with_surrogate(surrogate, [&](const auto& formulas) {
-    for (int i = 0; i < thresholds.count(); ++i) {
-      const Thresholds::Threshold at = Thresholds{1.0f, thresholds.levels, thresholds.is_signed}.at(i);
-      for (std::int64_t c = 0; c < lanes; ++c) {
-        const float g = formulas.gradient(at.offset * moving[c] + at.slope * z[c]);
-        gradient[c] += g;
-        by_threshold[c] -= at.multiple * g;
+    if constexpr (std::is_same_v<std::decay_t<decltype(formulas)>, Formulas>) {
+      const Formulas own = formulas;
+      for (std::int64_t c = 0; c < lanes; ++c) gradient[c] = by_threshold[c] = 0.0f;
+      for (int i = 0; i < thresholds.count(); ++i) {
+        const Thresholds::Threshold at = Thresholds{1.0f, thresholds.levels, thresholds.is_signed}.at(i);
+        for (std::int64_t c = 0; c < lanes; ++c) {
+          const float g = own.gradient(at.offset * moving[c] + at.slope * z[c]);
+          gradient[c] += g;
+          by_threshold[c] -= at.multiple * g;
+        }
       }
     }
   });
+}
+
+// Chosen once a scan; a function for each kind of surrogate, so that the scans are not compiled once more for each.
+template <bool kMoves>
+GradientRow gradient_row_of(const Surrogate& surrogate, const Thresholds& thresholds) {
+  GradientRow row = payload_gradient_row;
+  if (thresholds.has_dead_zone()) return row;
+  with_surrogate(surrogate, [&](const auto& formulas) {
+    using Formulas = std::decay_t<decltype(formulas)>;
+    row = kMoves ? moving_gradient_row<Formulas> : surrogate_gradient_row<Formulas>;
+  });
+  return row;
 }
 
 // What the backward pass carries from token to token, of the neurons of a tile: `state` is the gradient of
@@ -132,11 +156,10 @@ SPIKEGPT_INLINE void begin_backward(const SequenceShape& shape, const Neuron& ne
 }
 
 // The potentials with which token t began: what the token before left, from what it kept.
-template <class A, class Neuron>
-SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& neuron,
-                                      const Surrogate* smooth, const BackwardTask<A>& scan, const Tile& tile,
-                                      std::int64_t t, const BackwardState<Neuron>& at,
-                                      float* HWY_RESTRICT membrane) {
+template <bool kOneSpike, class A, class Neuron>
+SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& neuron, const Surrogate* smooth,
+                                      const BackwardTask<A>& scan, const Tile& tile, std::int64_t t,
+                                      const BackwardState<Neuron>& at, float* HWY_RESTRICT membrane) {
   const std::int64_t lanes = tile.lanes;
   if (t == 0) {
     for (std::int64_t c = 0; c < lanes; ++c) {
@@ -145,15 +168,14 @@ SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& 
     return;
   }
   static_assert(!Neuron::kReadsBefore || !Neuron::kMovesThreshold, "not needed so far");
-  alignas(64) float z[kMostLanesBackward];
+  alignas(64) float room[kMostLanesBackward];
   alignas(64) float spike[kMostLanesBackward];
-  const A* HWY_RESTRICT distance = scan.distance + tile.row(shape, t - 1);
-  for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[c]);
-  fire_row<false>(neuron.thresholds, smooth, nullptr, z, spike, lanes);
+  const float* HWY_RESTRICT z = widened(scan.distance + tile.row(shape, t - 1), room, lanes);
+  if constexpr (!kOneSpike) fire_row<false>(neuron.thresholds, smooth, nullptr, z, spike, lanes);
   for (std::int64_t c = 0; c < lanes; ++c) {
     typename Neuron::State state;
     state[0] = z[c] + neuron.v_threshold;
-    neuron.reset(state, spike[c], neuron.v_threshold, at.learnt(c));
+    neuron.reset(state, kOneSpike ? heaviside(z[c]) : spike[c], neuron.v_threshold, at.learnt(c));
     membrane[c] = state[0];
   }
 }
@@ -175,66 +197,100 @@ SPIKEGPT_INLINE void end_backward(const SequenceShape& shape, const Neuron& neur
   }
 }
 
-template <class A, class Neuron>
-SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neuron,
-                                   const Surrogate& surrogate, bool smooth, const BackwardTask<A>& scan,
-                                   const Tile& tile) {
+// One token of a row of neurons: what came in, and where the gradient of the current goes.
+template <class A>
+struct BackwardRow {
+  const float* HWY_RESTRICT z;
+  const float* HWY_RESTRICT d_spike;
+  const float* HWY_RESTRICT gradient;
+  const float* HWY_RESTRICT spike;  // null where z says it all
+  const float* HWY_RESTRICT threshold;
+  const float* HWY_RESTRICT by_threshold;
+  const float* HWY_RESTRICT before;
+  const float* HWY_RESTRICT gain;
+  float* HWY_RESTRICT d_input;  // of gain times current
+  A* HWY_RESTRICT d_current;
+};
+template <bool kOneSpike, class A, class Neuron>
+SPIKEGPT_INLINE void backward_row(const Neuron& neuron, const BackwardRow<A>& row, std::int64_t lanes,
+                                  BackwardState<Neuron>& at) {
   constexpr bool kMoves = Neuron::kMovesThreshold;
+  constexpr bool kWide = std::is_same_v<A, float>;
+  const float* HWY_RESTRICT z = row.z;
+  const float* HWY_RESTRICT d_spike = row.d_spike;
+  const float* HWY_RESTRICT gradient = row.gradient;
+  const float* HWY_RESTRICT gain = row.gain;
+  float* HWY_RESTRICT d_input = row.d_input;
+  A* HWY_RESTRICT d_current = row.d_current;
+  for (std::int64_t c = 0; c < lanes; ++c) {
+    Fired fired;
+    fired.threshold = kMoves ? row.threshold[c] : neuron.v_threshold;
+    fired.h = z[c] + fired.threshold;
+    fired.spike = kOneSpike ? heaviside(z[c]) : row.spike[c];
+    fired.slope = {gradient[c], kMoves ? row.by_threshold[c] : 0.0f};
+    fired.d_spike = d_spike[c];
+    typename Neuron::State d = at.load(c);
+    const typename Neuron::Learned learned = at.learnt(c);
+    typename Neuron::Learned d_learned;
+    if constexpr (Neuron::kLearned > 0) d_learned[0] = at.d_learned[0][c];
+    neuron.back_reset(fired, learned, d, d_learned);
+    const float d_in = neuron.back_charge(Neuron::kReadsBefore ? row.before[c] : 0.0f, fired, learned, d, d_learned);
+    at.store(c, d);
+    if constexpr (Neuron::kLearned > 0) at.d_learned[0][c] = d_learned[0];
+    d_input[c] = d_in;
+    if constexpr (kWide) d_current[c] = d_in * gain[c];
+  }
+  if constexpr (!kWide) {
+    for (std::int64_t c = 0; c < lanes; ++c) d_current[c] = from_float<A>(d_input[c] * gain[c]);
+  }
+}
+
+template <bool kOneSpike, class A, class Neuron>
+HWY_NOINLINE void backward_scan(const SequenceShape& shape, const Neuron& from, const NeuronParameters& parameters,
+                                bool smooth, const BackwardTask<A>& scan, const Tile& tile) {
+  constexpr bool kMoves = Neuron::kMovesThreshold;
+  const Neuron neuron = from;  // which no store can change
+  const Surrogate& surrogate = parameters.surrogate;
+  const Surrogate* const primitive = smooth ? &surrogate : nullptr;
+  const Thresholds thresholds = parameters.thresholds();
+  const GradientRow gradient_row = gradient_row_of<kMoves>(surrogate, thresholds);
   const std::int64_t lanes = tile.lanes;
   BackwardState<Neuron> at;
   begin_backward(shape, neuron, scan, tile, at);
   alignas(64) float gain[kMostLanesBackward];
   alignas(64) float d_gain[kMostLanesBackward] = {};
   for (std::int64_t c = 0; c < lanes; ++c) gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
+  alignas(64) float room_z[kMostLanesBackward];
+  alignas(64) float room_d_spike[kMostLanesBackward];
+  alignas(64) float spike[kMostLanesBackward];
+  alignas(64) float gradient[kMostLanesBackward];
+  alignas(64) float d_input[kMostLanesBackward];
+  alignas(64) float threshold[kMoves ? kMostLanesBackward : 1];
+  alignas(64) float by_threshold[kMoves ? kMostLanesBackward : 1];
+  alignas(64) float before[Neuron::kReadsBefore ? kMostLanesBackward : 1];
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
-    const A* HWY_RESTRICT distance = scan.distance + row;
-    A* d_current = scan.d_current + row;
-    prefetch_ahead(distance, -shape.channels, lanes);
-    alignas(64) float d_spike[kMostLanesBackward];
-    alignas(64) float z[kMostLanesBackward];
-    alignas(64) float spike[kMostLanesBackward];
-    alignas(64) float gradient[kMostLanesBackward];
-    alignas(64) float d_input[kMostLanesBackward];
-    alignas(64) float threshold[kMoves ? kMostLanesBackward : 1];
-    alignas(64) float by_threshold[kMoves ? kMostLanesBackward : 1];
-    alignas(64) float before[Neuron::kReadsBefore ? kMostLanesBackward : 1];
-    for (std::int64_t c = 0; c < lanes; ++c) z[c] = to_float(distance[c]);
-    scan.incoming(shape, row, lanes, d_spike);
+    prefetch_ahead(scan.distance + row, -shape.channels, lanes);
+    const float* const z = widened(scan.distance + row, room_z, lanes);
+    const float* const d_spike = scan.incoming(shape, row, lanes, room_d_spike);
     if constexpr (kMoves) {
       const A* HWY_RESTRICT kept = scan.kept + row;
       for (std::int64_t c = 0; c < lanes; ++c) threshold[c] = neuron.threshold(to_float(kept[c]));
-      moving_gradient_row(surrogate, neuron.thresholds, threshold, z, gradient, by_threshold, lanes);
-    } else {
-      gradient_row(surrogate, neuron.thresholds, z, gradient, lanes);
     }
-    fire_row<kMoves>(neuron.thresholds, smooth ? &surrogate : nullptr, threshold, z, spike, lanes);
+    gradient_row(surrogate, thresholds, kMoves ? threshold : nullptr, z, gradient, by_threshold, lanes);
+    if (!kOneSpike || scan.activity_cost != 0.0f) fire_row<kMoves>(thresholds, primitive, threshold, z, spike, lanes);
     if (scan.activity_cost != 0.0f) {
       const float cost = scan.activity_cost;
       for (std::int64_t c = 0; c < lanes; ++c) {
-        d_spike[c] += spike[c] > 0.0f ? cost : (spike[c] < 0.0f ? -cost : 0.0f);
+        room_d_spike[c] += spike[c] > 0.0f ? cost : (spike[c] < 0.0f ? -cost : 0.0f);
       }
     }
     if constexpr (Neuron::kReadsBefore) {
-      membranes_before(shape, neuron, smooth ? &surrogate : nullptr, scan, tile, t, at, before);
+      membranes_before<kOneSpike>(shape, neuron, primitive, scan, tile, t, at, before);
     }
-    for (std::int64_t c = 0; c < lanes; ++c) {
-      Fired fired;
-      fired.threshold = kMoves ? threshold[c] : neuron.v_threshold;
-      fired.h = z[c] + fired.threshold;
-      fired.spike = spike[c];
-      fired.slope = {gradient[c], kMoves ? by_threshold[c] : 0.0f};
-      fired.d_spike = d_spike[c];
-      typename Neuron::State d = at.load(c);
-      const typename Neuron::Learned learned = at.learnt(c);
-      typename Neuron::Learned d_learned;
-      if constexpr (Neuron::kLearned > 0) d_learned[0] = at.d_learned[0][c];
-      neuron.back_reset(fired, learned, d, d_learned);
-      d_input[c] = neuron.back_charge(Neuron::kReadsBefore ? before[c] : 0.0f, fired, learned, d, d_learned);
-      at.store(c, d);
-      if constexpr (Neuron::kLearned > 0) at.d_learned[0][c] = d_learned[0];
-    }
-    for (std::int64_t c = 0; c < lanes; ++c) d_current[c] = from_float<A>(d_input[c] * gain[c]);
+    backward_row<kOneSpike, A>(
+        neuron, {z, d_spike, gradient, spike, threshold, by_threshold, before, gain, d_input, scan.d_current + row},
+        lanes, at);
     if (scan.gain != nullptr) {
       const A* HWY_RESTRICT current = scan.current + row;
       for (std::int64_t c = 0; c < lanes; ++c) d_gain[c] += d_input[c] * to_float(current[c]);
@@ -246,8 +302,13 @@ SPIKEGPT_INLINE void backward_scan(const SequenceShape& shape, const Neuron& neu
 template <class A>
 void backward_tile(const SequenceShape& shape, const NeuronParameters& parameters, bool smooth,
                    const BackwardTask<A>& scan, const Tile& tile) {
+  const bool one_spike = !smooth && !parameters.thresholds().is_graded();
   with_neuron(parameters, [&](const auto& neuron) {
-    backward_scan(shape, neuron, parameters.surrogate, smooth, scan, tile);
+    if (one_spike) {
+      backward_scan<true>(shape, neuron, parameters, smooth, scan, tile);
+    } else {
+      backward_scan<false>(shape, neuron, parameters, smooth, scan, tile);
+    }
   });
 }
 
@@ -260,7 +321,9 @@ static void backward_bf16(const SequenceShape& shape, const NeuronParameters& ne
   backward_tile(shape, neuron, smooth, scan, tile);
 }
 static void gradient_of(const NeuronParameters& neuron, const float* z, float* gradient, std::int64_t lanes) {
-  gradient_row(neuron.surrogate, neuron.thresholds(), z, gradient, lanes);
+  const Thresholds thresholds = neuron.thresholds();
+  gradient_row_of<false>(neuron.surrogate, thresholds)(neuron.surrogate, thresholds, nullptr, z, gradient, nullptr,
+                                                       lanes);
 }
 
 }  // namespace spikegpt::HWY_NAMESPACE
