@@ -26,6 +26,10 @@ constexpr std::array kForeign = {
     Foreign{"<!doctype html", Kind::kPage, kPage},
     Foreign{"<html", Kind::kPage, kPage},
     Foreign{"<head", Kind::kPage, kPage},
+    Foreign{"<body", Kind::kPage, kPage},
+    Foreign{"<title", Kind::kPage, kPage},
+    Foreign{"<meta ", Kind::kPage, kPage},
+    Foreign{"<script", Kind::kPage, kPage},
     Foreign{"<?xml", Kind::kMessage,
             "an XML page, not the file itself: the download met a message of the server; fetch it again"},
     Foreign{"\x1f\x8b", Kind::kArchive, "compressed with gzip: unpack it first (gzip -d, or tar -xzf)"},
@@ -38,6 +42,7 @@ constexpr std::array kForeign = {
     Foreign{"\x89hdf\r\n", Kind::kModel,
             "an HDF5 file, which this program does not read: convert from .pth or .safetensors"},
 };
+constexpr std::size_t kLongestComment = 4096;  // bytes looked through
 // A checkpoint of PyTorch is one, a text is not.
 constexpr Foreign kZip = {"pk\x03\x04", Kind::kArchive, "a zip archive: unpack it first (unzip)"};
 
@@ -51,12 +56,17 @@ bool begins_with(std::string_view bytes, std::string_view start) noexcept {
   return true;
 }
 
-// Without a byte-order mark and white space.
+// Without a byte-order mark, white space and comments of a page.
 std::string_view start_of(std::string_view bytes) noexcept {
   if (bytes.starts_with("\xef\xbb\xbf")) bytes.remove_prefix(3);
-  const std::size_t first = bytes.find_first_not_of(" \t\r\n");
-  if (first != bytes.npos) bytes.remove_prefix(first);
-  return bytes;
+  for (;;) {
+    const std::size_t first = bytes.find_first_not_of(" \t\r\n");
+    if (first != bytes.npos) bytes.remove_prefix(first);
+    if (!bytes.starts_with("<!--")) return bytes;
+    const std::size_t end = bytes.substr(0, kLongestComment).find("-->");
+    if (end == bytes.npos) return bytes;
+    bytes.remove_prefix(end + 3);
+  }
 }
 
 const Foreign* find_foreign(std::string_view start) noexcept {

@@ -13,6 +13,9 @@ TEST(ForeignFile, WhatADownloadLeftIsNamed) {
       {"<!DOCTYPE html><html></html>", "HTML page"},
       {"<!doctype HTML>", "HTML page"},
       {"\xef\xbb\xbf\r\n  <HTML lang=en>", "HTML page"},
+      {"<!-- from a proxy -->\n<!-- two -->\n<html>", "HTML page"},
+      {"<title>Sign in</title>", "HTML page"},
+      {"<body>404", "HTML page"},
       {"<?xml version='1.0'?>", "XML page"},
       {"\x1f\x8b\x08", "gzip"},
       {"GGUF\x03", "GGUF"}};
@@ -30,7 +33,8 @@ TEST(ForeignFile, WhatADownloadLeftIsNamed) {
 }
 
 TEST(ForeignFile, AnythingElseMayBeTheFile) {
-  for (const std::string_view bytes : {"", " ", "{\"a\": 1}", "PK\3\4", "version 1", "<", "<b>text</b>"}) {
+  for (const std::string_view bytes : {"", " ", "{\"a\": 1}", "PK\3\4", "version 1", "<", "<b>text</b>",
+                                       "<!-- a note -->\nText", "<!-- no end <html>"}) {
     EXPECT_EQ(describe_foreign(bytes), "") << bytes;
     refuse_foreign(bytes, "file");
   }
