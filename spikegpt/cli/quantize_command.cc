@@ -19,6 +19,7 @@ struct QuantizeFlags {
     app.add("model", folder, "folder of the model").required();
     app.add("out", out, "folder to make").required();
     app.add("--type", type, "of the weights: f32, bf16, int8 or int4").show_default();
+    app.add("--head-type", head_type, "of the head alone; empty = as the others").show_default();
     app.add("--token-shift", token_shift,
             "folded: mu in the weights, rows are only added (event); separate: half the projections' size")
         .one_of({"auto", "folded", "separate"})
@@ -27,6 +28,7 @@ struct QuantizeFlags {
   std::filesystem::path folder;
   std::filesystem::path out;
   std::string type = "int8";
+  std::string head_type;
   std::string token_shift = "auto";
 };
 
@@ -41,6 +43,7 @@ int quantize(const QuantizeFlags& flags) {
   std::unique_ptr<Tokenizer> tokenizer;
   if (find_tokenizer(flags.folder)) tokenizer = load_tokenizer(flags.folder, stored.config.vocab_size);
   PackOptions options = default_pack_options(stored.config, type);
+  if (!flags.head_type.empty()) options.head = weight_type(flags.head_type);
   check_setting(flags.token_shift != "folded" || stored.config.token_shift == "before", "token_shift",
                 flags.token_shift, "separate: this model mixes tokens after its projections");
   if (flags.token_shift != "auto") options.fold_token_shift = flags.token_shift == "folded";
@@ -49,8 +52,10 @@ int quantize(const QuantizeFlags& flags) {
   if (tokenizer) tokenizer->save(flags.out);
   packed.save(flags.out);
   const auto megabytes = [](std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); };
-  fmt::print("{} {} x {} as {}, token shift {}: {:.1f} MB (f32: {:.1f} MB) in {}\n", stored.config.arch,
-             stored.config.n_layer, stored.config.n_embd, name_of(type), packed.folded() ? "folded" : "separate",
+  const std::string head =
+      packed.head_type() == type ? "" : fmt::format(", the head as {}", name_of(packed.head_type()));
+  fmt::print("{} {} x {} as {}{}, token shift {}: {:.1f} MB (f32: {:.1f} MB) in {}\n", stored.config.arch,
+             stored.config.n_layer, stored.config.n_embd, name_of(type), head, packed.folded() ? "folded" : "separate",
              megabytes(packed.size_in_bytes()), megabytes(stored.parameters.size() * sizeof(float)),
              flags.out.string());
   return 0;

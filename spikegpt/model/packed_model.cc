@@ -28,10 +28,14 @@ std::int64_t packed_inputs(const Product& product, const PackOptions& options) {
   return is_folded(product, options) ? 2 * product.inputs : product.inputs;
 }
 
-// Rows where every event fetches all outputs at once.
-MatrixLayout layout_of(const ModelConfig& config, const Product& product) {
-  const bool in_rows = product.kind == InputKind::kSpikes && config.token_shift == "after";
+MatrixLayout layout_of(const Product& product, const PackOptions& options) {
+  const bool in_rows = product.kind == InputKind::kSpikes && options.event_rows;
   return in_rows ? MatrixLayout::kRows : MatrixLayout::kPanels;
+}
+
+WeightType type_of(const Product& product, const PackOptions& options) {
+  const bool is_head = product.weight < 0;
+  return is_head && options.head ? *options.head : options.type;
 }
 
 // The weights of a product input-major, with the token shift folded in where it is wanted.
@@ -137,8 +141,13 @@ PackOptions options_of(const WeightFile& file) {
   const std::string& shift = file.metadata_at("token_shift", kMadeBy);
   if (shift != "folded") expect_metadata(file, "token_shift", "separate");
   options.fold_token_shift = shift == "folded";
+  if (file.metadata().contains("event_rows")) {
+    expect_metadata(file, "event_rows", "true");
+    options.event_rows = true;
+  }
   try {
     options.type = weight_type(file.metadata_at("type", kMadeBy));
+    if (file.metadata().contains("head_type")) options.head = weight_type(file.metadata_at("head_type", kMadeBy));
   } catch (const Error& error) {
     throw Error(ErrorKind::kCorruptFile, "{}: {}", file.path().string(), error.what());
   }
@@ -172,8 +181,8 @@ PackedModel::PackedModel(const ModelConfig& config, const float* parameters, con
   const ModelWeights weights = bind_weights(config, const_cast<float*>(parameters));  // only read
   pack_embedding(weights.embedding);
   for (const Product& product : network_form(config).products) {
-    matrices_.emplace_back(options.type, packed_inputs(product, options), product.outputs,
-                           input_major(config, weights, product, options).data(), layout_of(config, product));
+    matrices_.emplace_back(type_of(product, options), packed_inputs(product, options), product.outputs,
+                           input_major(config, weights, product, options).data(), layout_of(product, options));
   }
 }
 
@@ -233,10 +242,11 @@ void PackedModel::save(const std::filesystem::path& folder) const {
   for (std::size_t i = 0; i < matrices_.size(); ++i) {
     const PackedMatrix& matrix = matrices_[i];
     const std::string& name = form.products[i].name;
-    tensors.push_back({name + ".weight", stored_dtype(type()),
-                       weight_shape(type(), matrix.inputs(), matrix.outputs(), matrix.layout()), matrix.weights()});
-    if (!has_scales(type())) continue;
-    tensors.push_back({name + ".scale", scale_dtype(type()), scale_shape(type(), matrix.inputs(), matrix.outputs()),
+    const WeightType type = matrix.type();
+    tensors.push_back({name + ".weight", stored_dtype(type),
+                       weight_shape(type, matrix.inputs(), matrix.outputs(), matrix.layout()), matrix.weights()});
+    if (!has_scales(type)) continue;
+    tensors.push_back({name + ".scale", scale_dtype(type), scale_shape(type, matrix.inputs(), matrix.outputs()),
                        matrix.scales()});
   }
   std::map<std::string, std::string> metadata = {{"format", kFormat},
@@ -246,6 +256,7 @@ void PackedModel::save(const std::filesystem::path& folder) const {
                                                  {"panel_width", std::to_string(kPanelWidth)},
                                                  {"int4_group", std::to_string(kInt4Group)}};
   if (options_.event_rows) metadata["event_rows"] = "true";
+  if (head_type() != type()) metadata["head_type"] = std::string(name_of(head_type()));
   make_folder(folder);
   save_config(config_, folder / "config.json");
   write_safetensors(folder / kFileName, metadata, tensors);
@@ -260,20 +271,20 @@ PackedModel PackedModel::load(const std::filesystem::path& folder) {
   for (const ParameterInfo& info : vectors.infos()) expect_tensor(file, {info.name, DType::kF32, info.shape});
   PackedModel model(config);
   model.options_ = options;
-  const WeightType type = model.type();
   for (const ParameterInfo& info : model.layout_.infos()) {
     const TensorView& tensor = expect_tensor(file, {info.name, DType::kF32, info.shape});
     check_finite(file, tensor);
     std::memcpy(model.vectors_.data() + info.offset, tensor.data.data(), tensor.data.size());
   }
-  const EmbeddingFormat format = embedding_format(config, type);
+  const EmbeddingFormat format = embedding_format(config, model.type());
   const TensorView& embedding = expect_tensor(file, {"emb.weight", format.dtype, {config.vocab_size, format.elements}});
   if (format.dtype != DType::kU8) check_finite(file, embedding);
   model.embedding_ = AlignedBytes(embedding.data.size());
   std::memcpy(model.embedding_.data(), embedding.data.data(), embedding.data.size());
   for (const Product& product : network_form(config).products) {
     const std::int64_t inputs = packed_inputs(product, model.options_);
-    const MatrixLayout layout = layout_of(config, product);
+    const MatrixLayout layout = layout_of(product, model.options_);
+    const WeightType type = type_of(product, model.options_);
     const TensorView& weights = expect_tensor(
         file, {product.name + ".weight", stored_dtype(type), weight_shape(type, inputs, product.outputs, layout)});
     std::span<const std::byte> scales;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@ namespace spikegpt {
 
 struct PackOptions {
   WeightType type = WeightType::kF32;
+  std::optional<WeightType> head =
+      std::nullopt;  // of the head alone, which a large vocabulary makes the largest matrix
   // W mix(x, mu) as a product of twice the inputs, [x[t] | x[t-1]], with mu and 1 - mu in the weights. It doubles the
   // projections, and pays where inputs are spikes: rows are then added, never multiplied (SPEC.md 7).
   bool fold_token_shift = false;
@@ -37,6 +40,7 @@ class PackedModel {
 
   const ModelConfig& config() const noexcept { return config_; }
   WeightType type() const noexcept { return options_.type; }
+  WeightType head_type() const noexcept { return options_.head.value_or(options_.type); }
   bool folded() const noexcept { return options_.fold_token_shift; }
   // Of network_form(config()).products: [inputs, outputs], or [2 inputs, outputs] where the shift is folded in.
   std::span<const PackedMatrix> matrices() const noexcept { return matrices_; }

@@ -228,6 +228,29 @@ TEST_P(SessionTest, APackedModelComesBackFromItsFolder) {
   std::filesystem::remove_all(folder);
 }
 
+// Where a matrix lies changes no bit; the head may be of another type than the rest.
+TEST_P(SessionTest, LayoutsAndTheHeadsTypeComeBackToo) {
+  PackOptions options = default_pack_options(config_, GetParam().type);
+  options.event_rows = !options.event_rows;
+  const PackedModel other(config_, parameters_.data(), options);
+  Session session(model());
+  Session elsewhere(other);
+  EXPECT_EQ(copy(elsewhere.feed(random_text(20))), copy(session.feed(random_text(20))));
+
+  options.head = GetParam().type == WeightType::kInt4 ? WeightType::kF32 : WeightType::kInt4;
+  const PackedModel mixed(config_, parameters_.data(), options);
+  EXPECT_NE(mixed.fingerprint(), other.fingerprint());
+  const std::filesystem::path folder = own_path("mixed");
+  std::filesystem::remove_all(folder);
+  mixed.save(folder);
+  const PackedModel loaded = PackedModel::load(folder);
+  EXPECT_EQ(loaded.fingerprint(), mixed.fingerprint());
+  EXPECT_EQ(loaded.head_type(), *options.head);
+  EXPECT_EQ(loaded.type(), GetParam().type);
+  EXPECT_EQ(loaded.matrices().back().type(), *options.head);
+  std::filesystem::remove_all(folder);
+}
+
 // Some bytes of the header and of the data; tests/model/safetensors_test.cc changes every one.
 void expect_loads_or_is_refused(const std::filesystem::path& path, const std::function<void()>& load) {
   const std::string good = read_text(path);
