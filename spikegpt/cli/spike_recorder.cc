@@ -51,10 +51,15 @@ double SpikeTrain::firing_rate() const {
   return spikes.empty() ? 0.0 : events / static_cast<double>(spikes.size());
 }
 
+float threshold_of(const NeuronParameters& neuron, float kept) {
+  float threshold = neuron.v_threshold;
+  with_neuron(neuron, [&](const auto& formulas) { threshold = formulas.threshold(kept); });
+  return threshold;
+}
+
 SpikeRecorder::SpikeRecorder(const ModelConfig& config)
     : sites_(spike_sites(config)),
       neurons_(site_neurons(config)),
-      threshold_(static_cast<float>(config.v_threshold)),
       dtype_(lif_parameters(config).thresholds().is_graded() ? DType::kI8 : DType::kU8) {}
 
 void SpikeRecorder::on_spikes(const SpikeRecord& record) {
@@ -63,15 +68,18 @@ void SpikeRecorder::on_spikes(const SpikeRecord& record) {
   train.site = sites_[static_cast<std::size_t>(record.site)];
   train.batch = record.batch;
   train.tokens = record.tokens;
-  train.sends_payloads = neurons_[static_cast<std::size_t>(record.site)].thresholds().has_dead_zone();
   const auto count = static_cast<std::size_t>(record.batch * record.tokens * record.neurons);
   const auto* spikes = static_cast<const float*>(record.spikes);
   const auto* distance = static_cast<const float*>(record.distance);
+  const auto* kept = static_cast<const float*>(record.kept);
+  const NeuronParameters& neuron = neurons_[static_cast<std::size_t>(record.site)];
+  const bool moves = neuron.moves_threshold();
+  train.sends_payloads = neuron.thresholds().has_dead_zone();
   train.spikes.resize(count);
   train.membrane.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
     train.spikes[i] = static_cast<std::int8_t>(spikes[i]);
-    train.membrane[i] = distance[i] + threshold_;
+    train.membrane[i] = distance[i] + (moves ? threshold_of(neuron, kept[i]) : neuron.v_threshold);
   }
   trains_.push_back(std::move(train));
 }

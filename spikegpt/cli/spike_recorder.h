@@ -25,6 +25,9 @@ struct SpikeTrain {
   double firing_rate() const;       // events per neuron and token
 };
 
+// Where such a neuron fires; `kept` (SpikeRecord) counts for kinds whose threshold moves.
+float threshold_of(const NeuronParameters& neuron, float kept);
+
 // Keeps every spike train and potential of float passes.
 class SpikeRecorder final : public Probe {
  public:
@@ -40,7 +43,6 @@ class SpikeRecorder final : public Probe {
  private:
   std::vector<SpikeSite> sites_;
   std::vector<NeuronParameters> neurons_;  // of every site
-  float threshold_;
   DType dtype_;
   std::vector<SpikeTrain> trains_;
 };

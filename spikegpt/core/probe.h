@@ -14,10 +14,11 @@ struct SpikeRecord {
   std::int64_t batch = 0;
   std::int64_t tokens = 0;
   std::int64_t neurons = 0;
-  DType dtype = DType::kF32;       // of the three below: kF32 or kBf16
+  DType dtype = DType::kF32;       // of the four below: kF32 or kBf16
   const void* current = nullptr;   // [B, T, neurons] input current, before any gain
   const void* spikes = nullptr;    // [B, T, neurons]
   const void* distance = nullptr;  // [B, T, neurons] charged potential - threshold
+  const void* kept = nullptr;      // [B, T, neurons] where a threshold that moves stands, of kinds that have one
 };
 
 // What a channel mix without spikes feeds its value projection: relu(k)^2, sparse but graded.

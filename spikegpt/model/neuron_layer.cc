@@ -47,7 +47,7 @@ void neurons_forward(const Pass<A>& pass, const NeuronForward<A>& layer) {
   if (!pass.spike_counts.empty()) add_count(pass, layer, count);
   if (pass.probe == nullptr) return;
   pass.probe->on_spikes({layer.site, shape.batch, shape.tokens, layer.neurons, kDTypeOf<A>, layer.current, layer.spikes,
-                         layer.kept.distance});
+                         layer.kept.distance, layer.kept.more});
 }
 
 template <class A>
