@@ -6,8 +6,10 @@
 
 #include "spikegpt/core/random.h"
 #include "spikegpt/model/init.h"
+#include "spikegpt/model/model_files.h"
 #include "spikegpt/model/recurrent_state.h"
 #include "tests/support/model_case.h"
+#include "tests/support/shared_data.h"
 #include "tests/support/small_model.h"
 #include "tests/text/expect_error.h"
 
@@ -189,6 +191,56 @@ TEST_F(NeuronKinds, StatesHaveThePartsOfTheirKind) {
   });
   EXPECT_EQ(names, (std::vector<std::string>{"membrane.spikes.1.lif1", "w.spikes.1.lif1",
                                              "input0.spikes.1.lif2", "input1.spikes.1.lif2"}));
+}
+
+TEST_F(NeuronKinds, CheckpointsOfOtherNeuronsAreRefused) {
+  const TemporaryDirectory folder;
+  const auto refuses = [&](const char* stored, const char* configured, std::initializer_list<std::string_view> words) {
+    ModelConfig config = small("spikegpt");
+    config.neuron = stored;
+    const FlatParameters parameters(config);
+    save_model(folder.path(), config, parameters.data());
+    config.neuron = configured;
+    save_config(config, folder / "config.json");
+    expect_error(ErrorKind::kCorruptFile, words, [&] { load_model(folder.path()); });
+  };
+  refuses("plif", "lif", {folder.path().string(), "spikes.0.lif1.leak"});
+  refuses("lif", "klif", {folder.path().string(), "spikes.0.lif1.k"});
+  refuses("klif", "sliding_psn", {folder.path().string(), "spikes.0.lif1."});
+}
+
+// Both ends of the range of every setting are allowed, what lies beyond is not, nor is NaN, nor another kind's setting.
+TEST_F(NeuronKinds, SettingsHaveRanges) {
+  ModelConfig listed = small("spikegpt");
+  int settings = 0;
+  NeuronSettings::visit(listed.neuron_settings, [&](NeuronKind kind, const char* key, auto& field, const char*,
+                                                    auto least, auto most) {
+    using Field = std::decay_t<decltype(field)>;
+    if constexpr (!std::is_same_v<Field, bool>) {
+      const auto usual = field;
+      const auto check = [&](double value, bool is_allowed) {
+        field = static_cast<Field>(value);
+        listed.neuron = info_of(kind).name;
+        if (is_allowed) {
+          EXPECT_NO_THROW(validate(listed)) << key << " = " << value;
+        } else {
+          expect_error(ErrorKind::kInvalidArgument, {key}, [&] { validate(listed); });
+        }
+        field = usual;
+      };
+      check(static_cast<double>(least), true);
+      check(static_cast<double>(most), true);
+      check(static_cast<double>(least) - 1.0, false);
+      check(static_cast<double>(most) + 1.0, false);
+      if constexpr (std::is_same_v<Field, double>) check(NAN, false);
+      field = static_cast<Field>(most);
+      listed.neuron = "lif";
+      expect_error(ErrorKind::kInvalidArgument, {key, info_of(kind).name}, [&] { validate(listed); });
+      field = usual;
+      ++settings;
+    }
+  });
+  EXPECT_GE(settings, 17);
 }
 
 TEST_F(NeuronKinds, WhatDoesNotFitIsRefused) {
