@@ -44,14 +44,7 @@ Outcome output_of(const std::string& command) {
   return outcome;
 }
 
-}  // namespace
-
-PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const ModelConfig& model, int batch,
-                                 GemmPrecision precision) {
-  if (model.arch != "spikegpt") {
-    throw Error(ErrorKind::kUnsupported, "the baseline trains arch spikegpt only, not {}; leave out --baseline",
-                model.arch);
-  }
+void check_pytorch(const std::filesystem::path& script) {
   if (!std::filesystem::exists(script)) {
     throw Error(ErrorKind::kNotFound,
                 "the baseline's script {} does not exist; run from the source folder or give --baseline its path",
@@ -63,21 +56,45 @@ PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const Mode
                 "name another Python in the environment variable PYTHON",
                 python());
   }
-  // The setting of our own OpenMP threads (main.cc) is none for those of PyTorch.
-  command_ = fmt::format(
-      "env -u GOMP_SPINCOUNT {} {} --dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} "
-      "--threads {}",
-      quoted(python()), quoted(script.string()), name_of(precision), model.n_layer, model.n_embd, model.vocab_size,
-      model.ctx_len, batch, model.dropout, thread_count());
+}
+
+// The setting of our own OpenMP threads (main.cc) is none for those of PyTorch.
+std::string command_line(const std::filesystem::path& script, const std::string& arguments) {
+  return fmt::format("env -u GOMP_SPINCOUNT {} {} {}", quoted(python()), quoted(script.string()), arguments);
+}
+
+// What it prints, which must be an object with `key`.
+Json object_of(const std::string& command, const char* key) {
+  const Outcome outcome = output_of(command);
+  Json json = Json::parse(outcome.out, nullptr, false);
+  if (outcome.status != 0 || !json.is_object() || !json.contains(key)) {
+    throw Error(ErrorKind::kIo, "the baseline failed; its messages are above; it was run as: {}", command);
+  }
+  return json;
+}
+
+}  // namespace
+
+Json run_pytorch(const std::filesystem::path& script, const std::string& arguments) {
+  check_pytorch(script);
+  return object_of(command_line(script, arguments), "torch");
+}
+
+PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const ModelConfig& model, int batch,
+                                 GemmPrecision precision) {
+  if (model.arch != "spikegpt") {
+    throw Error(ErrorKind::kUnsupported, "the baseline trains arch spikegpt only, not {}; leave out --baseline",
+                model.arch);
+  }
+  check_pytorch(script);
+  command_ = command_line(
+      script, fmt::format("--dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} --threads {}",
+                          name_of(precision), model.n_layer, model.n_embd, model.vocab_size, model.ctx_len, batch,
+                          model.dropout, thread_count()));
 }
 
 PytorchBaseline::Result PytorchBaseline::run(int steps) const {
-  const std::string command = fmt::format("{} --steps {}", command_, steps);
-  const Outcome outcome = output_of(command);
-  const Json json = Json::parse(outcome.out, nullptr, false);
-  if (outcome.status != 0 || !json.is_object() || !json.contains("step_seconds")) {
-    throw Error(ErrorKind::kIo, "the baseline failed; its messages are above; it was run as: {}", command);
-  }
+  const Json json = object_of(fmt::format("{} --steps {}", command_, steps), "step_seconds");
   return {json.at("step_seconds").get<std::vector<double>>(), json.at("peak_memory_mb").get<double>(),
           json.at("torch").get<std::string>()};
 }

@@ -5,10 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "spikegpt/core/json_fields.h"
 #include "spikegpt/kernels/gemm.h"
 #include "spikegpt/model/config.h"
 
 namespace spikegpt::cli {
+
+// The JSON object that a script of tools/reference prints, run by the system's python3 or the one that the environment
+// variable PYTHON names. Throws Error: kNotFound without the script or without PyTorch, kIo when it fails.
+Json run_pytorch(const std::filesystem::path& script, const std::string& arguments);
 
 class PytorchBaseline {
  public:
@@ -18,8 +23,7 @@ class PytorchBaseline {
     std::string torch;  // version
   };
 
-  // `script` is tools/reference/bench_pytorch.py, run by the system's python3 or the one that the environment variable
-  // PYTHON names. Throws Error: kNotFound without the script or without PyTorch, kUnsupported for an architecture
+  // `script` is tools/reference/bench_pytorch.py. Throws Error as run_pytorch, and kUnsupported for an architecture
   // that the script does not train.
   PytorchBaseline(const std::filesystem::path& script, const ModelConfig& model, int batch, GemmPrecision precision);
 

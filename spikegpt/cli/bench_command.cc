@@ -6,6 +6,7 @@
 
 #include "spikegpt/cli/bench_decode.h"
 #include "spikegpt/cli/bench_kernels.h"
+#include "spikegpt/cli/bench_neurons.h"
 #include "spikegpt/cli/bench_prefill.h"
 #include "spikegpt/cli/bench_timer.h"
 #include "spikegpt/cli/bench_train.h"
@@ -20,6 +21,8 @@
 
 namespace spikegpt::cli {
 namespace {
+
+const std::filesystem::path kTrainScript = "tools/reference/bench_pytorch.py";
 
 struct BenchFlags {
   explicit BenchFlags(Flags& app) {
@@ -41,12 +44,13 @@ struct BenchFlags {
     app.add("--batch-size", batch_size, "B").show_default().between(1, 4096);
     app.add("--ctx-len", ctx_len, "T; 0 = that of the preset").between(0, 1 << 20);
     app.add("--precision", precision, "f32, bf16 or auto").show_default();
+    app.add_switch("--neurons", neurons, "kernels: the scan of every kind of neuron instead");
     app.add_switch("--recompute", recompute, "recompute activations in the backward pass");
     app.add("--steps", steps, "training steps to time").show_default().between(1, 10000);
     app.add("--baseline", baseline,
-            "train: PyTorch in turn with ours (needs python3-torch); the script to run, by default that of the "
-            "source folder")
-        .optional_value("tools/reference/bench_pytorch.py");
+            "train, kernels --neurons: PyTorch in turn with ours (needs python3-torch); the script to run, by default "
+            "that of the source folder")
+        .optional_value(kTrainScript.string());
     add_force_flag(app, force);
     app.add("--plot", plot, "events: the curve as a .svg or .png file");
     app.add_switch("--json", json, "print one JSON object");
@@ -66,6 +70,7 @@ struct BenchFlags {
   int batch_size = 4;
   int ctx_len = 0;
   std::string precision = "auto";
+  bool neurons = false;
   bool recompute = false;
   int steps = 5;
   std::filesystem::path baseline;
@@ -91,6 +96,14 @@ TrainBench train_bench(const BenchFlags& flags, const ModelConfig& config) {
   bench.steps = flags.steps;
   bench.baseline = flags.baseline;
   return bench;
+}
+
+Json neuron_bench(const BenchFlags& flags, const ModelConfig& config) {
+  // In float unless told otherwise, as PyTorch's.
+  const GemmPrecision precision = flags.precision == "auto" ? GemmPrecision::kF32 : gemm_precision(flags.precision);
+  std::filesystem::path script = flags.baseline;
+  if (script.filename() == kTrainScript.filename()) script.replace_filename("bench_neurons_pytorch.py");
+  return bench_neurons({flags.batch_size, config.ctx_len, config.n_embd}, precision, script);
 }
 
 void print_kernels(const Json& kernels) {
@@ -149,7 +162,10 @@ int bench(const BenchFlags& flags) {
   if (flags.wants("train")) json["train"] = bench_train(train_bench(flags, config));
   if (!flags.json) fmt::print("instruction set {}, {} threads\n\n", simd_target(), thread_count());
   if (flags.wants("train") && !flags.json) print_train(json["train"]);
-  if (flags.wants("kernels")) {
+  if (flags.wants("kernels") && flags.neurons) {
+    json["neurons"] = neuron_bench(flags, config);
+    if (!flags.json) print_neurons(json["neurons"]);
+  } else if (flags.wants("kernels")) {
     json["kernels"] = bench_kernels(config, flags.batch_size, gemm_precision(flags.precision));
     if (!flags.json) print_kernels(json["kernels"]);
   }
@@ -163,7 +179,7 @@ int bench(const BenchFlags& flags) {
 std::function<int()> add_bench(Flags& app) {
   app.footer(
       "Examples:\n  spikegpt bench train --preset 45m\n  spikegpt bench decode --arch event --type int8\n  spikegpt "
-      "bench kernels --json");
+      "bench kernels --json\n  spikegpt bench kernels --neurons --batch-size 16 --threads 1");
   auto flags = std::make_shared<BenchFlags>(app);
   auto set_threads = add_threads_flag(app);
   return [flags, set_threads] {

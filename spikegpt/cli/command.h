@@ -56,5 +56,6 @@ std::function<int()> add_bench(Flags& app);
 std::function<int()> add_report(Flags& app);
 std::function<int()> add_spikes(Flags& app);
 std::function<int()> add_compare(Flags& app);
+std::function<int()> add_neuron(Flags& app);
 
 }  // namespace spikegpt::cli

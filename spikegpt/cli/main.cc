@@ -26,7 +26,7 @@ using spikegpt::cli::kFailure;
 using spikegpt::cli::kInterrupted;
 using spikegpt::cli::kUsageError;
 
-constexpr std::array<Command, 17> kCommands = {{
+constexpr std::array<Command, 18> kCommands = {{
     {"train", "train a model on a text file", spikegpt::cli::add_train},
     {"generate", "let a model write", spikegpt::cli::add_generate},
     {"eval", "measure a model on a text", spikegpt::cli::add_eval},
@@ -44,6 +44,7 @@ constexpr std::array<Command, 17> kCommands = {{
     {"compare", "train rwkv, spikegpt and event alike, and measure quality, energy and speed",
      spikegpt::cli::add_compare},
     {"report", "make a web page of training runs: curves, firing rates, samples", spikegpt::cli::add_report},
+    {"neuron", "show what a neuron of any kind does with an input current", spikegpt::cli::add_neuron},
     {"bench", "measure the speed of this machine", spikegpt::cli::add_bench},
 }};
 

@@ -195,6 +195,24 @@ TEST_P(SessionTest, AForkGoesItsOwnWay) {
   }());
 }
 
+// The same weights, other neurons: the state would fit or not, and is refused either way.
+TEST_P(SessionTest, AStateOfOtherNeuronsIsRefused) {
+  if (spike_sites(config_).empty()) GTEST_SKIP() << "no neurons";
+  const std::filesystem::path path = own_path("other-neurons.safetensors");
+  Session session(model());
+  session.feed(random_text(9));
+  save_state(path, model(), session.state());
+  for (const char* kind : {"qif", "alif"}) {
+    ModelConfig config = config_;
+    config.neuron = kind;
+    config.learnable_tau = false;
+    const FlatParameters parameters(config);
+    const PackedModel other(config, parameters.data(), default_pack_options(config, GetParam().type));
+    expect_error(ErrorKind::kInvalidArgument, {path.string(), "another model"}, [&] { load_state(path, other); });
+  }
+  std::filesystem::remove(path);
+}
+
 TEST_P(SessionTest, AStateComesBackFromItsFile) {
   const std::filesystem::path path = own_path("state.safetensors");
   Session session(model());
