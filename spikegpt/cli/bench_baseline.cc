@@ -87,10 +87,10 @@ PytorchBaseline::PytorchBaseline(const std::filesystem::path& script, const Mode
                 model.arch);
   }
   check_pytorch(script);
-  command_ = command_line(
-      script, fmt::format("--dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} --dropout {} --threads {}",
-                          name_of(precision), model.n_layer, model.n_embd, model.vocab_size, model.ctx_len, batch,
-                          model.dropout, thread_count()));
+  command_ = command_line(script, fmt::format("--dtype {} --layers {} --channels {} --vocab {} --tokens {} --batch {} "
+                                              "--dropout {} --threads {}",
+                                              name_of(precision), model.n_layer, model.n_embd, model.vocab_size,
+                                              model.ctx_len, batch, model.dropout, thread_count()));
 }
 
 PytorchBaseline::Result PytorchBaseline::run(int steps) const {

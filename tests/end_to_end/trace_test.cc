@@ -58,9 +58,18 @@ TEST_P(TraceTest, HoldsLogitsSpikesAndPotentials) {
     const bool graded = config().spike_levels > 1;
     EXPECT_EQ(spikes.dtype, graded ? DType::kI8 : DType::kU8);
     const std::vector<float> membrane = floats_of(trace, potential);
+    const Thresholds thresholds = neuron_parameters(config(), site.place).thresholds();
     for (std::size_t i = 0; i < membrane.size(); ++i) {
       const int spike = static_cast<signed char>(spikes.data[i]);
       fired += std::abs(spike);
+      if (thresholds.has_dead_zone()) {  // silent below the threshold, then the potential in steps
+        const float sent = static_cast<float>(spike) * thresholds.unit();
+        ASSERT_EQ(spike != 0, std::abs(membrane[i]) >= thresholds.first) << site.name << " " << membrane[i];
+        if (spike != 0) {
+          ASSERT_NEAR(sent, membrane[i], 0.5f * thresholds.unit() + 1e-5f) << site.name;
+        }
+        continue;
+      }
       if (graded) {  // a spike for every threshold: the potential lies between as many and one more
         ASSERT_LE(std::abs(spike), config().spike_levels) << site.name;
         ASSERT_LE(static_cast<float>(std::abs(spike)), std::abs(membrane[i]) + 1e-6f) << site.name;
