@@ -4,6 +4,7 @@
 #include <sys/time.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "tests/kernels/kernel_case.h"
