@@ -155,11 +155,12 @@ SPIKEGPT_INLINE void begin_backward(const SequenceShape& shape, const Neuron& ne
   at.read_learned(shape, neuron, scan.learned, tile);
 }
 
-// The potentials with which token t began: what the token before left, from what it kept.
+// The potentials with which token t began: what the token before left, from z, the distances that it kept.
 template <bool kOneSpike, class A, class Neuron>
 SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& neuron, const Surrogate* smooth,
                                       const BackwardTask<A>& scan, const Tile& tile, std::int64_t t,
-                                      const BackwardState<Neuron>& at, float* HWY_RESTRICT membrane) {
+                                      const float* HWY_RESTRICT z, const BackwardState<Neuron>& at,
+                                      float* HWY_RESTRICT membrane) {
   const std::int64_t lanes = tile.lanes;
   if (t == 0) {
     for (std::int64_t c = 0; c < lanes; ++c) {
@@ -168,9 +169,7 @@ SPIKEGPT_INLINE void membranes_before(const SequenceShape& shape, const Neuron& 
     return;
   }
   static_assert(!Neuron::kReadsBefore || !Neuron::kMovesThreshold, "not needed so far");
-  alignas(64) float room[kMostLanesBackward];
   alignas(64) float spike[kMostLanesBackward];
-  const float* HWY_RESTRICT z = widened(scan.distance + tile.row(shape, t - 1), room, lanes);
   if constexpr (!kOneSpike) fire_row<false>(neuron.thresholds, smooth, nullptr, z, spike, lanes);
   for (std::int64_t c = 0; c < lanes; ++c) {
     typename Neuron::State state;
@@ -260,7 +259,7 @@ HWY_NOINLINE void backward_scan(const SequenceShape& shape, const Neuron& from, 
   alignas(64) float gain[kMostLanesBackward];
   alignas(64) float d_gain[kMostLanesBackward] = {};
   for (std::int64_t c = 0; c < lanes; ++c) gain[c] = scan.gain ? scan.gain[tile.channel + c] : 1.0f;
-  alignas(64) float room_z[kMostLanesBackward];
+  alignas(64) float room_z[2][kMostLanesBackward];  // of this token and of the one before
   alignas(64) float room_d_spike[kMostLanesBackward];
   alignas(64) float spike[kMostLanesBackward];
   alignas(64) float gradient[kMostLanesBackward];
@@ -268,10 +267,14 @@ HWY_NOINLINE void backward_scan(const SequenceShape& shape, const Neuron& from, 
   alignas(64) float threshold[kMoves ? kMostLanesBackward : 1];
   alignas(64) float by_threshold[kMoves ? kMostLanesBackward : 1];
   alignas(64) float before[Neuron::kReadsBefore ? kMostLanesBackward : 1];
+  const float* z_before = nullptr;  // of the token before, for the kinds that read its potential
   for (std::int64_t t = shape.tokens - 1; t >= 0; --t) {
     const std::int64_t row = tile.row(shape, t);
     prefetch_ahead(scan.distance + row, -shape.channels, lanes);
-    const float* const z = widened(scan.distance + row, room_z, lanes);
+    const float* const z = z_before != nullptr ? z_before : widened(scan.distance + row, room_z[t % 2], lanes);
+    if (Neuron::kReadsBefore && t > 0) {
+      z_before = widened(scan.distance + row - shape.channels, room_z[(t + 1) % 2], lanes);
+    }
     const float* const d_spike = scan.incoming(shape, row, lanes, room_d_spike);
     if constexpr (kMoves) {
       const A* HWY_RESTRICT kept = scan.kept + row;
@@ -286,7 +289,7 @@ HWY_NOINLINE void backward_scan(const SequenceShape& shape, const Neuron& from, 
       }
     }
     if constexpr (Neuron::kReadsBefore) {
-      membranes_before<kOneSpike>(shape, neuron, primitive, scan, tile, t, at, before);
+      membranes_before<kOneSpike>(shape, neuron, primitive, scan, tile, t, z_before, at, before);
     }
     backward_row<kOneSpike, A>(
         neuron, {z, d_spike, gradient, spike, threshold, by_threshold, before, gain, d_input, scan.d_current + row},

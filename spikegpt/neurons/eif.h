@@ -28,26 +28,31 @@ struct Eif : ResettingNeuron {
   float v_rest;
   float theta_rh;
   float delta_t;
+  float sharpness;  // 1 / delta_t
+  float leak;       // 1 / tau
 
   Eif(const LifParameters& p, const EifSettings& own) noexcept
       : ResettingNeuron(p),
         tau(p.tau),
         v_rest(static_cast<float>(own.v_rest)),
         theta_rh(static_cast<float>(own.theta_rh)),
-        delta_t(static_cast<float>(own.delta_t)) {}
+        delta_t(static_cast<float>(own.delta_t)),
+        sharpness(static_cast<float>(1.0 / own.delta_t)),
+        leak(1.0f / p.tau) {}
+
+  SPIKEGPT_INLINE float exponential(float v) const noexcept { return bounded_exp((v - theta_rh) * sharpness); }
 
   SPIKEGPT_INLINE void charge(State& state, float x, const Learned&) const noexcept {
     const float v = state[0];
-    const float take_off = delta_t * fast_exp((v - theta_rh) / delta_t);
+    const float take_off = delta_t * exponential(v);
     state[0] = bounded_potential(v + (x + v_rest - v + take_off) / tau);
   }
   SPIKEGPT_INLINE float back_charge(float before, const Fired& fired, const Learned&, State& d,
                                     Learned&) const noexcept {
     const float inside = d_bounded_potential(fired.h);
     const float d_h = d[0] * inside;
-    const float slope = 1.0f + (fast_exp((before - theta_rh) / delta_t) - 1.0f) / tau;
-    d[0] = inside > 0.0f ? d_h * slope : 0.0f;
-    return d_h / tau;
+    d[0] = d_h * (1.0f + (exponential(before) - 1.0f) * leak);
+    return d_h * leak;
   }
 };
 

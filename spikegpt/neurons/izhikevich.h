@@ -34,6 +34,7 @@ struct Izhikevich : ResettingNeuron {
   static constexpr bool kReadsBefore = true;
   using State = Values<2>;
   float tau;
+  float leak;  // 1 / tau
   float v_rest;
   float v_c;
   float a0;
@@ -45,6 +46,7 @@ struct Izhikevich : ResettingNeuron {
   Izhikevich(const LifParameters& p, const IzhikevichSettings& own) noexcept
       : ResettingNeuron(p),
         tau(p.tau),
+        leak(1.0f / p.tau),
         v_rest(static_cast<float>(own.v_rest)),
         v_c(static_cast<float>(own.v_c)),
         a0(static_cast<float>(own.a0)),
@@ -75,9 +77,9 @@ struct Izhikevich : ResettingNeuron {
   SPIKEGPT_INLINE float back_charge(float before, const Fired& fired, const Learned&, State& d,
                                     Learned&) const noexcept {
     const float d_h = (d[0] + d[1] * a * rate_w) * d_bounded_potential(fired.h);
-    d[0] = d_h * (1.0f + a0 * (2.0f * before - v_rest - v_c) / tau);
-    d[1] = d[1] * (1.0f - rate_w) - d_h / tau;
-    return d_h / tau;
+    d[0] = d_h * (1.0f + a0 * leak * (2.0f * before - v_rest - v_c));
+    d[1] = d[1] * (1.0f - rate_w) - d_h * leak;
+    return d_h * leak;
   }
 };
 

@@ -126,7 +126,9 @@ SPIKEGPT_INLINE void with_neuron(const NeuronParameters& p, Function&& function)
     case NeuronKind::kQif: return function(Qif(p, p.own.qif));
     case NeuronKind::kEif: return function(Eif(p, p.own.eif));
     case NeuronKind::kIzhikevich: return function(Izhikevich(p, p.own.izhikevich));
-    case NeuronKind::kKlif: return function(Klif(p, p.own.klif));
+    case NeuronKind::kKlif:
+      if (p.own.klif.scale_reset) return function(Klif<true>(p, p.own.klif));
+      return function(Klif<false>(p, p.own.klif));
     case NeuronKind::kAdaptiveLif: return function(AdaptiveLif(p, p.own.adaptive));
     case NeuronKind::kCurrentLif: return function(CurrentLif(p, p.own.current));
     case NeuronKind::kSlidingPsn: return;

@@ -20,41 +20,47 @@ struct KlifSettings {
   }
 };
 
+// Whether the reset divides is known before a loop begins.
+template <bool kScaleReset>
 struct Klif : LeakyNeuron {
   static constexpr int kLearned = 1;
   using Learned = Values<1>;
-  float scale_reset;  // 1 or 0
   float first_k;
 
   Klif(const LifParameters& p, const KlifSettings& own) noexcept
-      : LeakyNeuron(p), scale_reset(own.scale_reset ? 1.0f : 0.0f), first_k(static_cast<float>(own.k)) {}
+      : LeakyNeuron(p), first_k(static_cast<float>(own.k)) {}
 
   float first_learned(int, double) const noexcept { return first_k; }
+  // What is added up over the tokens has the factor k, which is the same for all of them.
+  SPIKEGPT_INLINE static float d_learned(int, float k, float d) noexcept { return k != 0.0f ? d / k : 0.0f; }
 
   SPIKEGPT_INLINE void charge(State& state, float x, const Learned& k) const noexcept {
     const float scaled = k[0] * leak(state[0], x);
     state[0] = scaled > 0.0f ? scaled : 0.0f;
   }
-  SPIKEGPT_INLINE float inverse(float k) const noexcept { return scale_reset > 0.0f ? 1.0f / k : 1.0f; }
+  SPIKEGPT_INLINE float inverse([[maybe_unused]] float k) const noexcept { return kScaleReset ? 1.0f / k : 1.0f; }
   // A hard reset divides the potential alone, a soft one what is left of it.
   SPIKEGPT_INLINE void reset(State& state, float s, float, const Learned& k) const noexcept {
     const float left = state[0] * (1.0f - hard * s) - s * soft_unit;
     state[0] = left * inverse(k[0]) + s * (hard * v_reset);
   }
-  SPIKEGPT_INLINE void back_reset(const Fired& f, const Learned& k, State& d, Learned& d_k) const noexcept {
+  SPIKEGPT_INLINE void back_reset(const Fired& f, [[maybe_unused]] const Learned& k, State& d,
+                                  [[maybe_unused]] Learned& d_k) const noexcept {
     const float scale = inverse(k[0]);
     const float d_v = d[0];
     const float by_spike = hard * v_reset - (hard * f.h + soft_unit) * scale;
     d[0] = (f.d_spike + reset_gradient * (d_v * by_spike)) * f.slope.potential +
            d_v * ((1.0f - hard * f.spike) * scale);
-    const float left = f.h * (1.0f - hard * f.spike) - f.spike * soft_unit;
-    d_k[0] -= scale_reset * (d_v * left * (scale * scale));
+    if constexpr (kScaleReset) {
+      const float left = f.h * (1.0f - hard * f.spike) - f.spike * soft_unit;
+      d_k[0] -= d_v * left * scale;
+    }
   }
   SPIKEGPT_INLINE float back_charge(float, const Fired& fired, const Learned& k, State& d,
                                     Learned& d_k) const noexcept {
     const bool positive = fired.h > 0.0f;
     const float d_h = d[0];
-    d_k[0] += positive ? d_h * (fired.h / k[0]) : 0.0f;
+    d_k[0] += positive ? d_h * fired.h : 0.0f;
     const float d_unscaled = positive ? d_h * k[0] : 0.0f;
     d[0] = d_unscaled * d_leak_d_membrane();
     return d_unscaled * d_leak_d_input();

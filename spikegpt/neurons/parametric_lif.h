@@ -18,7 +18,10 @@ struct ParametricLif : LifReset<kHardReset> {
   using LifReset<kHardReset>::LifReset;
 
   SPIKEGPT_INLINE static float learned(int, float raw) noexcept { return sigmoid(raw); }
-  SPIKEGPT_INLINE static float d_learned(int, float leak, float d) noexcept { return d * leak * (1.0f - leak); }
+  // With an input that leaks, d has the factor `leak` in it already.
+  SPIKEGPT_INLINE static float d_learned(int, float leak, float d) noexcept {
+    return kDecayInput ? d * (1.0f - leak) : d * leak * (1.0f - leak);
+  }
   // What is stored for a time constant tau > 1.
   static float first_learned(int, double tau) noexcept { return static_cast<float>(-std::log(tau - 1.0)); }
 
@@ -26,9 +29,10 @@ struct ParametricLif : LifReset<kHardReset> {
     if constexpr (kDecayInput) return membrane + (x - (membrane - this->v_reset)) * leak;
     return membrane - (membrane - this->v_reset) * leak + x;
   }
-  // From the potentials before (membrane) and after (h): the current need not be kept.
-  SPIKEGPT_INLINE float d_charge_d_leak(float membrane, float h, float leak) const noexcept {
-    if constexpr (kDecayInput) return (h - membrane) / leak;
+  // From the potentials before (membrane) and after (h): the current need not be kept. Times `leak` where the input
+  // leaks: the division is the same for all tokens, and left to the end.
+  SPIKEGPT_INLINE float d_charge_d_leak(float membrane, float h) const noexcept {
+    if constexpr (kDecayInput) return h - membrane;
     return this->v_reset - membrane;
   }
 
@@ -38,7 +42,7 @@ struct ParametricLif : LifReset<kHardReset> {
   SPIKEGPT_INLINE float back_charge(float before, const Fired& fired, const Learned& leak, State& d,
                                     Learned& d_leak) const noexcept {
     const float d_h = d[0];
-    d_leak[0] += d_h * d_charge_d_leak(before, fired.h, leak[0]);
+    d_leak[0] += d_h * d_charge_d_leak(before, fired.h);
     d[0] = d_h * (1.0f - leak[0]);
     return d_h * (kDecayInput ? leak[0] : 1.0f);
   }

@@ -23,6 +23,7 @@ struct QifSettings {
 struct Qif : ResettingNeuron {
   static constexpr bool kReadsBefore = true;
   float tau;
+  float leak;  // 1 / tau
   float v_rest;
   float v_c;
   float a0;
@@ -30,6 +31,7 @@ struct Qif : ResettingNeuron {
   Qif(const LifParameters& p, const QifSettings& own) noexcept
       : ResettingNeuron(p),
         tau(p.tau),
+        leak(1.0f / p.tau),
         v_rest(static_cast<float>(own.v_rest)),
         v_c(static_cast<float>(own.v_c)),
         a0(static_cast<float>(own.a0)) {}
@@ -41,8 +43,8 @@ struct Qif : ResettingNeuron {
   SPIKEGPT_INLINE float back_charge(float before, const Fired& fired, const Learned&, State& d,
                                     Learned&) const noexcept {
     const float d_h = d[0] * d_bounded_potential(fired.h);
-    d[0] = d_h * (1.0f + a0 * (2.0f * before - v_rest - v_c) / tau);
-    return d_h / tau;
+    d[0] = d_h * (1.0f + a0 * leak * (2.0f * before - v_rest - v_c));
+    return d_h * leak;
   }
 };
 
