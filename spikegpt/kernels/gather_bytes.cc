@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "spikegpt/core/inline.h"
+#include "spikegpt/kernels/packed_weights-inl.h"
 
 #ifndef SPIKEGPT_KERNELS_GATHER_BYTES_ONCE
 #define SPIKEGPT_KERNELS_GATHER_BYTES_ONCE
@@ -37,35 +38,25 @@ struct ByteOutputs {
 
 HWY_BEFORE_NAMESPACE();
 namespace spikegpt::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 
+using Byte = hn::ScalableTag<std::int8_t>;
+constexpr std::int64_t kBytes = HWY_MAX_BYTES;  // of a vector
+
+// Of neighbouring bytes: the products of sizes and weights, added two by two.
+SPIKEGPT_INLINE ShortVector multiply(ShortVector sizes, hn::Vec<Byte> pair) {
 #if HWY_TARGET == HWY_AVX2
-using ByteVector = __m256i;
-SPIKEGPT_INLINE ByteVector load(const void* p) { return _mm256_loadu_si256(static_cast<const ByteVector*>(p)); }
-SPIKEGPT_INLINE void store(void* p, ByteVector v) { _mm256_storeu_si256(static_cast<ByteVector*>(p), v); }
-SPIKEGPT_INLINE ByteVector broadcast(std::uint16_t sizes) { return _mm256_set1_epi16(static_cast<short>(sizes)); }
-SPIKEGPT_INLINE ByteVector lower(ByteVector a, ByteVector b) { return _mm256_unpacklo_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector upper(ByteVector a, ByteVector b) { return _mm256_unpackhi_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector multiply(ByteVector sizes, ByteVector pair) { return _mm256_maddubs_epi16(sizes, pair); }
-template <bool kNegative>
-SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector product) {
-  return kNegative ? _mm256_sub_epi16(sum, product) : _mm256_add_epi16(sum, product);
-}
+  return ShortVector{_mm256_maddubs_epi16(sizes.raw, pair.raw)};
 #else
-using ByteVector = __m512i;
-SPIKEGPT_INLINE ByteVector load(const void* p) { return _mm512_loadu_si512(p); }
-SPIKEGPT_INLINE void store(void* p, ByteVector v) { _mm512_storeu_si512(p, v); }
-SPIKEGPT_INLINE ByteVector broadcast(std::uint16_t sizes) { return _mm512_set1_epi16(static_cast<short>(sizes)); }
-SPIKEGPT_INLINE ByteVector lower(ByteVector a, ByteVector b) { return _mm512_unpacklo_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector upper(ByteVector a, ByteVector b) { return _mm512_unpackhi_epi8(a, b); }
-SPIKEGPT_INLINE ByteVector multiply(ByteVector sizes, ByteVector pair) { return _mm512_maddubs_epi16(sizes, pair); }
-template <bool kNegative>
-SPIKEGPT_INLINE ByteVector add(ByteVector sum, ByteVector product) {
-  return kNegative ? _mm512_sub_epi16(sum, product) : _mm512_add_epi16(sum, product);
-}
+  return ShortVector{_mm512_maddubs_epi16(sizes.raw, pair.raw)};
 #endif
-constexpr std::int64_t kBytes = sizeof(ByteVector);
+}
+template <bool kNegative>
+SPIKEGPT_INLINE ShortVector add(ShortVector sum, ShortVector product) {
+  return kNegative ? hn::Sub(sum, product) : hn::Add(sum, product);
+}
 
 // Inlined by force: the compiler would take a function that only fetches ahead for one without effect.
 template <int kChunks>
@@ -78,31 +69,33 @@ SPIKEGPT_INLINE void prefetch_part(const std::int8_t* row) {
 template <int kChunks, bool kNegative>
 SPIKEGPT_INLINE void add_pairs(const ByteColumns& columns, std::int64_t column, const InputPairs& pairs,
                                const InputPairs& later, std::int16_t* HWY_RESTRICT sums) {
-  ByteVector low[kChunks];
-  ByteVector high[kChunks];
+  const Byte d;
+  const Short ds;
+  ShortVector low[kChunks];
+  ShortVector high[kChunks];
   for (std::int64_t k = 0; k < kChunks; ++k) {
-    low[k] = load(sums + k * kBytes);
-    high[k] = load(sums + k * kBytes + kBytes / 2);
+    low[k] = hn::LoadU(ds, sums + k * kBytes);
+    high[k] = hn::LoadU(ds, sums + k * kBytes + kBytes / 2);
   }
   for (std::size_t i = 0; i < pairs.index.size(); i += 2) {
     const std::int8_t* const first = columns.row(pairs.index[i]) + column;
     const std::int8_t* const second = columns.row(pairs.index[i + 1]) + column;
-    const ByteVector sizes = broadcast(static_cast<std::uint16_t>(pairs.size[i] | pairs.size[i + 1] << 8));
+    const ShortVector sizes = hn::Set(ds, static_cast<std::int16_t>(pairs.size[i] | pairs.size[i + 1] << 8));
     if (i < later.index.size()) {
       prefetch_part<kChunks>(columns.row(later.index[i]) + column);
       prefetch_part<kChunks>(columns.row(later.index[i + 1]) + column);
     }
     for (std::int64_t k = 0; k < kChunks; ++k) {
-      ByteVector a = load(first + k * kBytes);
-      ByteVector b = load(second + k * kBytes);
-      asm("" : "+v"(a), "+v"(b));  // each is read from memory once
-      low[k] = add<kNegative>(low[k], multiply(sizes, lower(a, b)));
-      high[k] = add<kNegative>(high[k], multiply(sizes, upper(a, b)));
+      hn::Vec<Byte> a = hn::LoadU(d, first + k * kBytes);
+      hn::Vec<Byte> b = hn::LoadU(d, second + k * kBytes);
+      asm("" : "+v"(a.raw), "+v"(b.raw));  // each is read from memory once
+      low[k] = add<kNegative>(low[k], multiply(sizes, hn::InterleaveLower(d, a, b)));
+      high[k] = add<kNegative>(high[k], multiply(sizes, hn::InterleaveUpper(d, a, b)));
     }
   }
   for (std::int64_t k = 0; k < kChunks; ++k) {
-    store(sums + k * kBytes, low[k]);
-    store(sums + k * kBytes + kBytes / 2, high[k]);
+    hn::StoreU(low[k], ds, sums + k * kBytes);
+    hn::StoreU(high[k], ds, sums + k * kBytes + kBytes / 2);
   }
 }
 

@@ -45,16 +45,22 @@ void validate(const TrainConfig& c) {
   check_setting(c.log_every >= 1, "log_every", c.log_every, "at least 1");
 }
 
+namespace {
+
+// Whether the weight of a price is to be found.
+bool is_sought(double weight, double target) { return weight == 0.0 && target > 0.0; }
+
+}  // namespace
+
 FiringCost firing_cost(const TrainConfig& c, double found_weight) {
   const auto price = [&](double weight, double target) -> Price {
-    if (weight == 0.0 && target > 0.0) return {found_weight, target};
-    return {weight, target};
+    return {is_sought(weight, target) ? found_weight : weight, target};
   };
   return {{c.rate_weight, c.rate_target}, price(c.synop_weight, c.synop_target), price(c.row_weight, c.row_target)};
 }
 
 bool finds_weight(const TrainConfig& c) {
-  return (c.synop_weight == 0.0 && c.synop_target > 0.0) || (c.row_weight == 0.0 && c.row_target > 0.0);
+  return is_sought(c.synop_weight, c.synop_target) || is_sought(c.row_weight, c.row_target);
 }
 
 double next_weight(const TrainConfig& c, const Densities& activity, double weight) {
@@ -62,7 +68,7 @@ double next_weight(const TrainConfig& c, const Densities& activity, double weigh
   constexpr double kMost = 0.02;
   double error = -1e9;  // the larger of the two, as a logarithm
   const auto look = [&](double own_weight, double target, double density) {
-    if (own_weight == 0.0 && target > 0.0) error = std::max(error, std::log(std::max(density, 1e-6) / target));
+    if (is_sought(own_weight, target)) error = std::max(error, std::log(std::max(density, 1e-6) / target));
   };
   look(c.synop_weight, c.synop_target, activity.synops);
   look(c.row_weight, c.row_target, activity.active_rows);

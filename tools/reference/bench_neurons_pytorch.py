@@ -37,60 +37,41 @@ def hard(h, s):
     return (1 - s) * h
 
 
-def run_if(x, _):
+def run(x, charge):
+    """Spikes of neurons whose potential is all their state: charge(v, current) -> h."""
     v = torch.zeros_like(x[0])
     spikes = []
     for current in x:
-        v = v + current
+        v = charge(v, current)
         s = fire(v)
         v = hard(v, s)
         spikes.append(s)
     return torch.stack(spikes)
+
+
+def run_if(x, _):
+    return run(x, lambda v, current: v + current)
 
 
 def run_lif(x, _):
-    v = torch.zeros_like(x[0])
-    spikes = []
-    for current in x:
-        v = v + (current - v) / 2.0
-        s = fire(v)
-        v = hard(v, s)
-        spikes.append(s)
-    return torch.stack(spikes)
+    return run(x, lambda v, current: v + (current - v) / 2.0)
 
 
 def run_plif(x, learned):
-    v = torch.zeros_like(x[0])
     leak = learned.sigmoid()
-    spikes = []
-    for current in x:
-        v = v + (current - v) * leak
-        s = fire(v)
-        v = hard(v, s)
-        spikes.append(s)
-    return torch.stack(spikes)
+    return run(x, lambda v, current: v + (current - v) * leak)
 
 
 def run_qif(x, _):
-    v = torch.zeros_like(x[0])
-    spikes = []
-    for current in x:
-        v = v + (current + v * (v - 0.8)) / 2.0
-        s = fire(v)
-        v = hard(v, s)
-        spikes.append(s)
-    return torch.stack(spikes)
+    return run(x, lambda v, current: v + (current + v * (v - 0.8)) / 2.0)
 
 
 def run_eif(x, _):
-    v = torch.zeros_like(x[0])
-    spikes = []
-    for current in x:
-        v = v + (current - v + torch.exp(v - 0.8)) / 2.0
-        s = fire(v)
-        v = hard(v, s)
-        spikes.append(s)
-    return torch.stack(spikes)
+    return run(x, lambda v, current: v + (current - v + torch.exp(v - 0.8)) / 2.0)
+
+
+def run_klif(x, k):
+    return run(x, lambda v, current: torch.relu(k * (v + (current - v) / 2.0)))
 
 
 def run_izhikevich(x, _):
@@ -103,17 +84,6 @@ def run_izhikevich(x, _):
         s = fire(v)
         v = hard(v, s)
         w = w + 0.0 * s
-        spikes.append(s)
-    return torch.stack(spikes)
-
-
-def run_klif(x, k):
-    v = torch.zeros_like(x[0])
-    spikes = []
-    for current in x:
-        v = torch.relu(k * (v + (current - v) / 2.0))
-        s = fire(v)
-        v = hard(v, s)
         spikes.append(s)
     return torch.stack(spikes)
 
@@ -165,7 +135,7 @@ KINDS = ["lif", "plif", "if", "qif", "eif", "izhikevich", "klif", "alif", "clif"
 def measure(kind, shape, repeats):
     """Seconds of the quickest forward and the quickest backward pass; time is the first axis, as in SpikingJelly."""
     batch, tokens, channels = shape
-    run = globals()[f"run_{kind}"]
+    run_kind = globals()[f"run_{kind}"]
     x = torch.randn(tokens, batch, channels).mul_(2).requires_grad_()
     learned = torch.tensor(LEARNED[kind], requires_grad=True) if kind in LEARNED else None
     d_spikes = torch.randn(tokens, batch, channels)
@@ -173,7 +143,7 @@ def measure(kind, shape, repeats):
     for _ in range(repeats):
         x.grad = None
         start = time.perf_counter()
-        spikes = run(x, learned)
+        spikes = run_kind(x, learned)
         middle = time.perf_counter()
         spikes.backward(d_spikes)
         forward.append(middle - start)
